@@ -1,0 +1,4 @@
+/** The ground floor: logs and metrics in one form for all processes. */
+export * from "./catalogue.ts";
+export * from "./logger.ts";
+export * from "./registry.ts";
