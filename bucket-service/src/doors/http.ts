@@ -1,0 +1,167 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import { Router } from "@koa/router";
+import Koa from "koa";
+import { answerTable, type AnswerWord, type AnswerWriter } from "../grab/answers.ts";
+import type { GrabCore } from "../grab/grab-core.ts";
+import type { WinsReader, WinsFound } from "../grab/wins.ts";
+import { GrabDesk } from "./grab-desk.ts";
+import type { Identity } from "./identity.ts";
+
+/** The header that tells HAProxy which stock of a round it has seen the end of; clients never see it. */
+export const STOCK_HEADER = "x-hongbao-stock";
+/** Set by HAProxy on a request that another door may have handled already; the clients' own are stripped there. */
+export const SECOND_PASS_HEADER = "x-hongbao-second-pass";
+
+export interface HttpDoorParts {
+  core: Pick<GrabCore, "has" | "grab">;
+  writer: AnswerWriter;
+  identity: Identity;
+  wins: WinsReader;
+  /** When a round opens, ms since 1970, as far as the bucket knows. */
+  opensAtMs: (round: number) => number | null;
+  onAnswer?: (route: "grab" | "result" | "wins", word: AnswerWord | "ok", milliseconds: number) => void;
+  onError?: (error: unknown) => void;
+}
+
+/**
+ * The HTTP door of a service process. The grab is recognised ahead of Koa, because nothing that Koa offers is needed for
+ * it; every other route is Koa's. Requests that wait are bounded by the core.
+ */
+export function httpDoor(parts: HttpDoorParts): RequestListener {
+  const rest = restOfApi(parts).callback();
+  const desk = new GrabDesk(parts);
+  return (request, response) => {
+    const route = grabRoute(request.url ?? "");
+    if (route !== null && request.method === "POST") grab(parts, desk, route, request, response);
+    else void rest(request, response);
+  };
+}
+
+interface GrabRoute {
+  round: number;
+  key: string;
+  n: number;
+}
+
+const GRAB_PATH = /^\/v1\/rounds\/(\d{1,2})\/grab(?:\?(.*))?$/;
+
+/** The parts of a grab's URL, or null when it is another URL. n is NaN when it is not a whole number. */
+function grabRoute(url: string): GrabRoute | null {
+  const match = GRAB_PATH.exec(url);
+  if (match === null) return null;
+  const query = new URLSearchParams(match[2] ?? "");
+  const n = query.get("n") ?? "1";
+  return {
+    round: Number(match[1]),
+    key: query.get("k") ?? "",
+    n: /^[1-9]\d{0,5}$/.test(n) ? Number(n) : Number.NaN,
+  };
+}
+
+function grab(
+  parts: HttpDoorParts,
+  desk: GrabDesk,
+  route: GrabRoute,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
+  const began = performance.now();
+  // No endpoint takes a body; whatever was sent is read past.
+  request.resume();
+  const { round, n, key } = route;
+  const user = parts.core.has(round) ? parts.identity.userOf(request.headers) : null;
+  const secondPass = request.headers[SECOND_PASS_HEADER] !== undefined;
+  desk.grab(
+    { round, user: user ?? "", n, key, secondPass },
+    {
+      tell(word, body, stock) {
+        parts.onAnswer?.("grab", word, performance.now() - began);
+        if (!response.writableEnded) send(response, word, body, stock);
+      },
+    },
+  );
+}
+
+/** @param body UTF-8 bytes, one a character. */
+function send(response: ServerResponse, word: AnswerWord, body: string, stock: number): void {
+  const entry: { status: number; retryAfterSeconds?: number } = answerTable[word];
+  const headers: Record<string, string | number> = {
+    "content-type": "application/json; charset=utf-8",
+    "content-length": body.length,
+    "cache-control": "no-store",
+  };
+  if (entry.retryAfterSeconds !== undefined) headers["retry-after"] = entry.retryAfterSeconds;
+  if (stock > 0) headers[STOCK_HEADER] = stock;
+  response.writeHead(entry.status, headers);
+  response.end(body, "latin1");
+}
+
+/** Everything but the grab. */
+function restOfApi(parts: HttpDoorParts): Koa {
+  const { core, writer, identity, wins } = parts;
+  const app = new Koa();
+  app.on("error", (error: unknown) => parts.onError?.(error));
+  const router = new Router();
+  const list = (user: string, found: WinsFound): string[] =>
+    found.wins.map(({ round, n, prizeId }) => writer.won(round, user, n, prizeId));
+
+  router.get("/v1/rounds/:round/result", async (context) => {
+    const round = /^\d{1,2}$/.test(context.params["round"] ?? "") ? Number(context.params["round"]) : -1;
+    if (!core.has(round))
+      return answer(context, parts, "result", "no_such_round", writer.other("no_such_round"));
+    const user = identity.userOf(context.headers);
+    if (user === null)
+      return answer(context, parts, "result", "unauthorized", writer.other("unauthorized", { round }));
+    const found = await wins.of(user, round);
+    if (found.wins.length === 0 && !found.complete) {
+      return answer(context, parts, "result", "busy", writer.other("busy", { round }));
+    }
+    answer(context, parts, "result", "ok", `{"round":${round},"wins":[${list(user, found).join(",")}]}`);
+  });
+
+  router.get("/v1/wins", async (context) => {
+    const user = identity.userOf(context.headers);
+    if (user === null) return answer(context, parts, "wins", "unauthorized", writer.other("unauthorized"));
+    const found = await wins.of(user);
+    if (found.wins.length === 0 && !found.complete)
+      return answer(context, parts, "wins", "busy", writer.other("busy"));
+    const bodies = list(user, found).map((body) => `${body.slice(0, -1)},"payout":"pending"}`);
+    answer(context, parts, "wins", "ok", `{"wins":[${bodies.join(",")}]}`);
+  });
+
+  // A fault of ours is never shown as one: whoever asks is told to come again.
+  app.use(async (context, next) => {
+    try {
+      await next();
+      if (context.status === 404 && !context.body) plain(context, "not_found", writer.other("not_found"));
+      else if (context.status === 405 || context.status === 501)
+        plain(context, "not_found", writer.other("not_found"));
+    } catch (error) {
+      parts.onError?.(error);
+      plain(context, "busy", writer.other("busy"));
+    }
+  });
+  app.use(router.routes());
+  return app;
+}
+
+function answer(
+  context: Koa.Context,
+  parts: HttpDoorParts,
+  route: "result" | "wins",
+  word: AnswerWord | "ok",
+  body: string,
+): void {
+  parts.onAnswer?.(route, word, 0);
+  plain(context, word, body);
+}
+
+function plain(context: Koa.Context, word: AnswerWord | "ok", body: string): void {
+  const entry: { status: number; retryAfterSeconds?: number } =
+    word === "ok" ? { status: 200 } : answerTable[word];
+  context.status = entry.status;
+  context.set("content-type", "application/json; charset=utf-8");
+  context.set("cache-control", "no-store");
+  if (entry.retryAfterSeconds !== undefined) context.set("retry-after", String(entry.retryAfterSeconds));
+  context.body = body;
+}

@@ -1,0 +1,258 @@
+import { timingSafeEqual } from "node:crypto";
+import type { PackRound, UserTable } from "@hongbao/preprocess";
+import { claimField } from "../redis/keys.ts";
+import type { BucketState, BucketStore, GrabReply } from "../redis/scripts.ts";
+import type { AnswerWord } from "./answers.ts";
+import type { BucketView } from "./bucket-view.ts";
+import type { DurableWait } from "./durable-wait.ts";
+
+/** Bounds of the grab path. */
+export const grabPolicy = {
+  /** Claims in one script call; the Lua stack would bear 3,900. */
+  batchMax: 512,
+  /** A further call starts while others are under way only when this many wait: batches grow under load. */
+  batchEager: 64,
+  callsUnderWayMax: 4,
+  /** Requests of one round that may wait for Redis; later ones are busy. */
+  waitingMax: 20_000,
+} as const;
+
+/**
+ * How the core answers a grab. prizeId is 0 unless won; stock is the round's stock number when the word is `ended`
+ * because this bucket's stock is empty, else 0.
+ */
+export type GrabListener = (word: AnswerWord, prizeId: number, stock: number) => void;
+
+/** What one grab asks for. Any door makes it, after it has established who the user is. */
+export interface GrabAsk {
+  round: number;
+  user: string;
+  n: number;
+  key: string;
+  /** The request comes a second time, so an earlier pass may have won: ask Redis, whatever is remembered. */
+  secondPass: boolean;
+}
+
+/**
+ * The grab, free of any door, top to bottom: eligibility, key, what is remembered, then one script call for all who wait.
+ * One object per process; requests of one round share its lane.
+ */
+export class GrabCore {
+  readonly #lanes = new Map<number, Lane>();
+  readonly #users: UserTable;
+  readonly #view: BucketView;
+  readonly #ownsUser: (user: string) => boolean;
+
+  constructor(parts: {
+    store: BucketStore;
+    view: BucketView;
+    users: UserTable;
+    rounds: readonly PackRound[];
+    journalMax: number;
+    /** Set with `ack: database`: an answer is told only when MySQL has committed it. */
+    durable: DurableWait | null;
+    /** Whether the user's slot belongs to this bucket; checked again here, behind the balancer. */
+    ownsUser: (user: string) => boolean;
+    observe?: GrabObserver;
+  }) {
+    this.#users = parts.users;
+    this.#view = parts.view;
+    this.#ownsUser = parts.ownsUser;
+    for (const round of parts.rounds) {
+      this.#lanes.set(
+        round.id,
+        new Lane(round, parts.store, parts.view, parts.journalMax, parts.durable, parts.observe),
+      );
+    }
+    parts.view.onState((state) => this.#learn(state));
+  }
+
+  has(round: number): boolean {
+    return this.#lanes.has(round);
+  }
+
+  /** Answers exactly once, in this turn or a later one. */
+  grab(ask: GrabAsk, answer: GrabListener): void {
+    const lane = this.#lanes.get(ask.round);
+    if (lane === undefined) return answer("no_such_round", 0, 0);
+    if (!(ask.n >= 1 && ask.n <= lane.perUser)) return answer("bad_request", 0, 0);
+    if (!this.#users.mayTakePart(ask.user, ask.round)) {
+      // A user of another bucket is a routing fault of ours, not a verdict on the user.
+      return answer(this.#ownsUser(ask.user) ? "not_eligible" : "busy", 0, 0);
+    }
+    if (this.#view.trust !== "ok") return answer("busy", 0, 0);
+    if (!lane.keyFits(ask.key)) return this.#askAgainForKey(lane, ask, answer);
+    this.#enter(lane, ask, answer);
+  }
+
+  #enter(lane: Lane, ask: GrabAsk, answer: GrabListener): void {
+    if (!ask.secondPass && lane.isEnded()) return answer("ended", 0, lane.endedStock);
+    lane.wait(claimField(ask.user, ask.n), answer);
+  }
+
+  /** The key may have been installed through another process a moment ago. */
+  #askAgainForKey(lane: Lane, ask: GrabAsk, answer: GrabListener): void {
+    void this.#view.refreshSoon().then(() => {
+      if (lane.keyFits(ask.key)) this.#enter(lane, ask, answer);
+      else answer("not_open", 0, 0);
+    });
+  }
+
+  #learn(state: BucketState): void {
+    for (const round of state.rounds)
+      this.#lanes.get(round.round)?.learn(round.stock, round.left, round.waitingRanges.length);
+  }
+}
+
+/** What is measured on the path; plain calls, so that a test or a bench can count too. */
+export interface GrabObserver {
+  batch(size: number, milliseconds: number, ok: boolean): void;
+}
+
+/** One round's queue to Redis. */
+class Lane {
+  readonly perUser: number;
+  readonly #round: number;
+  readonly #store: BucketStore;
+  readonly #view: BucketView;
+  readonly #journalMax: number;
+  readonly #durable: DurableWait | null;
+  readonly #observe: GrabObserver | undefined;
+  #fields: string[] = [];
+  #listeners: GrabListener[] = [];
+  #underWay = 0;
+  #scheduled = false;
+  /** The newest stock number known, and the one that was seen empty: equal means ended. */
+  #stock = 0;
+  #emptyStock = -1;
+  #key: Buffer = Buffer.alloc(0);
+  #keyText = "";
+
+  constructor(
+    round: PackRound,
+    store: BucketStore,
+    view: BucketView,
+    journalMax: number,
+    durable: DurableWait | null,
+    observe: GrabObserver | undefined,
+  ) {
+    this.#round = round.id;
+    this.perUser = round.perUser;
+    this.#store = store;
+    this.#view = view;
+    this.#journalMax = journalMax;
+    this.#durable = durable;
+    this.#observe = observe;
+  }
+
+  get endedStock(): number {
+    return this.#stock;
+  }
+
+  /** Compared in constant time, so that nobody measures their way to the key. */
+  keyFits(key: string): boolean {
+    const current = this.#view.round(this.#round)?.key ?? "";
+    if (current !== this.#keyText) {
+      this.#keyText = current;
+      this.#key = Buffer.from(current);
+    }
+    if (current === "" || key.length !== current.length) return false;
+    const asked = Buffer.from(key);
+    return asked.length === this.#key.length && timingSafeEqual(asked, this.#key);
+  }
+
+  isEnded(): boolean {
+    const closesAtMs = this.#view.round(this.#round)?.closesAtMs ?? null;
+    return (
+      this.#emptyStock === this.#stock || (closesAtMs !== null && this.#view.nowMs() > closesAtMs + 1000)
+    );
+  }
+
+  learn(stock: number, left: number, waitingRanges: number): void {
+    if (stock < this.#stock) return;
+    this.#stock = stock;
+    if (left === 0 && waitingRanges === 0) this.#emptyStock = stock;
+  }
+
+  wait(field: string, listener: GrabListener): void {
+    if (this.#listeners.length >= grabPolicy.waitingMax) return listener("busy", 0, 0);
+    this.#fields.push(field);
+    this.#listeners.push(listener);
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    // At the end of this turn of the event loop everything that arrived together is here.
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#send();
+    });
+  }
+
+  #send(): void {
+    while (
+      this.#listeners.length > 0 &&
+      (this.#underWay === 0 ||
+        (this.#listeners.length >= grabPolicy.batchEager && this.#underWay < grabPolicy.callsUnderWayMax))
+    ) {
+      const fields = this.#fields.splice(0, grabPolicy.batchMax);
+      const listeners = this.#listeners.splice(0, grabPolicy.batchMax);
+      this.#underWay += 1;
+      void this.#call(fields, listeners).finally(() => {
+        this.#underWay -= 1;
+        this.#send();
+      });
+    }
+  }
+
+  /** One script call. It never rejects, and answers each listener once. */
+  async #call(fields: string[], listeners: GrabListener[]): Promise<void> {
+    const began = performance.now();
+    let reply: GrabReply;
+    try {
+      if (this.#durable !== null && !this.#durable.isFlowing()) throw new Error("MySQL does not commit");
+      reply = await this.#store.grab(this.#round, {
+        key: this.#keyText,
+        journalMax: this.#journalMax,
+        epoch: this.#view.epoch,
+        seq: this.#view.seq,
+        durable: this.#durable !== null,
+        fields,
+      });
+      this.#view.sawSeq(reply.seq);
+      this.#observe?.batch(fields.length, performance.now() - began, true);
+    } catch (error) {
+      // The outcome is unknown, and need not be known: whoever asks again gets the same prize from the script.
+      if (this.#durable?.isFlowing() !== false) this.#view.callFailed(error);
+      this.#observe?.batch(fields.length, performance.now() - began, false);
+      for (const listener of listeners) listener("busy", 0, 0);
+      return;
+    }
+    const durable = this.#durable;
+    if (durable === null || reply.journalEnd === "") return this.#answer(reply, listeners);
+    // The lane goes on at once; only these listeners wait for the commit.
+    durable.wait(reply.journalEnd, (committed) => {
+      if (committed) this.#answer(reply, listeners);
+      else for (const listener of listeners) listener("busy", 0, 0);
+    });
+  }
+
+  #answer({ stock, answers }: GrabReply, listeners: GrabListener[]): void {
+    if (stock > this.#stock) this.#stock = stock;
+    for (let i = 0; i < listeners.length; i += 1) {
+      const listener = listeners[i]!;
+      const code = answers[i]!;
+      if (code > 0) listener("won", code, 0);
+      else if (code === 0) {
+        if (stock === this.#stock) this.#emptyStock = stock;
+        listener("ended", 0, stock);
+      } else if (code === -3) listener("ended", 0, stock);
+      else listener(refusals[code] ?? "busy", 0, 0);
+    }
+  }
+}
+
+/** lua/grab.lua's codes for those who got nothing, but for 0 and -3, which mean ended. */
+const refusals: Readonly<Record<number, AnswerWord>> = {
+  [-1]: "busy",
+  [-2]: "not_open",
+  [-4]: "bad_request",
+};

@@ -1,0 +1,13 @@
+/** What the balancer may use of a bucket. */
+export {
+  adminClient,
+  type AdminClient,
+  type AdminRound,
+  type AdminState,
+  type PutRoundResult,
+  type RoundRecord,
+} from "./admin/client.ts";
+export { auditBucket, type BucketAudit, type RoundAudit, type Sum, type Violation } from "./audit/audit.ts";
+export { answerTable, type AnswerWord } from "./grab/answers.ts";
+export { STOCK_HEADER, SECOND_PASS_HEADER } from "./doors/http.ts";
+export { AdminError, adminServer, readJson, type AdminParts } from "./admin/server.ts";

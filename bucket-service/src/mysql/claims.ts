@@ -1,0 +1,165 @@
+import type { Connection, Pool, PoolConnection, ResultSetHeader, RowDataPacket } from "mysql2/promise";
+import { mysqlErrorCode, mysqlPolicy } from "./connect.ts";
+import type { JournalClaim } from "../persist/journal.ts";
+
+/** A row of `claims`. */
+export interface ClaimRow extends JournalClaim {
+  amountMinor: number;
+}
+
+/** A claim with the journal entry that it came from. */
+export interface PersistableClaim extends ClaimRow {
+  entryId: string;
+}
+
+/** Rows in one INSERT; beyond about 1,000 the statement only gets longer, not faster. */
+const INSERT_ROWS_MAX = 1000;
+
+const columns = "prize_id, round_id, user_id, n, amount_minor, claimed_at";
+
+function timestamp(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 23).replace("T", " ");
+}
+
+/** VALUES text. Every part is a number of ours or a user ID, whose alphabet holds nothing that needs escaping. */
+function valuesOf(rows: readonly ClaimRow[]): string {
+  let text = "";
+  let lastMs = -1;
+  let at = "";
+  for (const row of rows) {
+    if (!/^[A-Za-z0-9._-]{1,64}$/.test(row.user))
+      throw new Error(`user ID is damaged: ${JSON.stringify(row.user)}`);
+    if (row.claimedAtMs !== lastMs) at = timestamp((lastMs = row.claimedAtMs));
+    text += `${text === "" ? "" : ","}(${row.prizeId},${row.round},'${row.user}',${row.n},${row.amountMinor},'${at}')`;
+  }
+  return text;
+}
+
+/**
+ * Writes claims in one transaction. A duplicate key is never ignored: the rows are compared with what stands there, the
+ * same claim is done already, another one is written to claim_conflicts. A deadlock is for the caller to try again.
+ *
+ * @returns rows that were new, and the conflicts.
+ */
+export async function insertClaims(
+  pool: Pool,
+  rows: readonly PersistableClaim[],
+): Promise<{ inserted: number; conflicts: PersistableClaim[] }> {
+  const connection = await pool.getConnection();
+  try {
+    await connection.query({ sql: "START TRANSACTION", timeout: mysqlPolicy.queryTimeoutMs });
+    const result = { inserted: 0, conflicts: [] as PersistableClaim[] };
+    for (let from = 0; from < rows.length; from += INSERT_ROWS_MAX) {
+      const chunk = rows.slice(from, from + INSERT_ROWS_MAX);
+      const { inserted, conflicts } = await insertChunk(connection, chunk);
+      result.inserted += inserted;
+      result.conflicts.push(...conflicts);
+    }
+    await connection.query({ sql: "COMMIT", timeout: mysqlPolicy.queryTimeoutMs });
+    connection.release();
+    return result;
+  } catch (error) {
+    // A connection in an unknown state is not given back; closing it rolls back what it had begun.
+    connection.destroy();
+    throw error;
+  }
+}
+
+async function insertChunk(
+  connection: PoolConnection,
+  rows: readonly PersistableClaim[],
+): Promise<{ inserted: number; conflicts: PersistableClaim[] }> {
+  const timeout = mysqlPolicy.queryTimeoutMs;
+  try {
+    const [header] = await connection.query<ResultSetHeader>({
+      sql: `INSERT INTO claims (${columns}) VALUES ${valuesOf(rows)}`,
+      timeout,
+    });
+    return { inserted: header.affectedRows, conflicts: [] };
+  } catch (error) {
+    if (mysqlErrorCode(error) !== "ER_DUP_ENTRY") throw error;
+  }
+  // Rare: entries taken over from a process that had committed but not acknowledged. One row at a time, each compared.
+  let inserted = 0;
+  const conflicts: PersistableClaim[] = [];
+  for (const row of rows) {
+    try {
+      await connection.query({ sql: `INSERT INTO claims (${columns}) VALUES ${valuesOf([row])}`, timeout });
+      inserted += 1;
+    } catch (error) {
+      if (mysqlErrorCode(error) !== "ER_DUP_ENTRY") throw error;
+      if (await standsAlready(connection, row)) continue;
+      conflicts.push(row);
+      await connection.query({
+        sql:
+          `INSERT INTO claim_conflicts (${columns}, journal_entry) ` +
+          `VALUES (?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE prize_id = prize_id`,
+        timeout,
+        values: [
+          row.prizeId,
+          row.round,
+          row.user,
+          row.n,
+          row.amountMinor,
+          timestamp(row.claimedAtMs),
+          row.entryId,
+        ],
+      });
+    }
+  }
+  return { inserted, conflicts };
+}
+
+async function standsAlready(connection: PoolConnection, row: ClaimRow): Promise<boolean> {
+  const [found] = await connection.query<RowDataPacket[]>({
+    sql: `SELECT ${columns} FROM claims WHERE prize_id = ?`,
+    timeout: mysqlPolicy.queryTimeoutMs,
+    values: [row.prizeId],
+  });
+  const other = found[0];
+  return (
+    other !== undefined &&
+    other["round_id"] === row.round &&
+    other["user_id"] === row.user &&
+    other["n"] === row.n &&
+    other["amount_minor"] === row.amountMinor
+  );
+}
+
+/** A user's claims, of one round or of all, by round and n. */
+export async function claimsOfUser(
+  pool: Pool,
+  user: string,
+  round?: number,
+): Promise<{ prizeId: number; round: number; n: number }[]> {
+  const [rows] = await pool.query<RowDataPacket[]>({
+    sql:
+      `SELECT prize_id, round_id, n FROM claims WHERE user_id = ?${round === undefined ? "" : " AND round_id = ?"} ` +
+      `ORDER BY round_id, n`,
+    timeout: mysqlPolicy.queryTimeoutMs,
+    values: round === undefined ? [user] : [user, round],
+  });
+  return rows.map((row) => ({
+    prizeId: row["prize_id"] as number,
+    round: row["round_id"] as number,
+    n: row["n"] as number,
+  }));
+}
+
+/** Streams all claims in ID order with flat memory. */
+export async function* allClaims(connection: Connection): AsyncGenerator<Omit<ClaimRow, "claimedAtMs">> {
+  let after = 0;
+  for (;;) {
+    const [rows] = await connection.query<RowDataPacket[]>({
+      sql:
+        `SELECT prize_id, round_id, user_id, n, amount_minor FROM claims WHERE prize_id > ${after} ` +
+        `ORDER BY prize_id LIMIT 20000`,
+      rowsAsArray: true,
+    });
+    for (const row of rows as unknown as [number, number, string, number, number][]) {
+      yield { prizeId: row[0], round: row[1], user: row[2], n: row[3], amountMinor: row[4] };
+      after = row[0];
+    }
+    if (rows.length < 20_000) return;
+  }
+}

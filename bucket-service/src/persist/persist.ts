@@ -1,0 +1,170 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Pool } from "mysql2/promise";
+import type { Pack } from "@hongbao/preprocess";
+import { insertClaims, type PersistableClaim } from "../mysql/claims.ts";
+import type { RedisClient } from "../redis/connect.ts";
+import { JOURNAL_GROUP, type BucketKeys } from "../redis/keys.ts";
+import type { BucketStore } from "../redis/scripts.ts";
+import { unpackEntry } from "./journal.ts";
+
+/** Bounds of the way from journal to MySQL. */
+export const persistPolicy = {
+  /** Entries read at once; an entry holds up to a batch of claims, so this bounds a transaction. */
+  entriesMax: 128,
+  /** Claims in one transaction; reading stops growing a batch there. */
+  claimsMax: 8192,
+  blockMs: 200,
+  /** An entry that another process has held for this long without acknowledging it is taken over. */
+  takeoverIdleMs: 5000,
+  takeoverEveryMs: 1000,
+  retryDelayMs: (attempt: number): number => Math.min(50 * 2 ** Math.min(attempt, 10), 2000),
+} as const;
+
+type Entry = [id: string, fields: string[]];
+
+/** What a persist process tells whoever watches it. */
+export interface PersistObserver {
+  persisted(rows: number, milliseconds: number): void;
+  conflict(claim: PersistableClaim): void;
+  /** MySQL or Redis did not do it; the entries stay where they are. */
+  failed(what: string, error: unknown): void;
+}
+
+/**
+ * Moves claims from a bucket's journal to its MySQL: read → insert → commit → take out of the journal. Several processes
+ * may run; each entry is one's at a time, and an entry whose process died is taken over. A crash between commit and
+ * acknowledgement makes the next one insert again, which compares and finds the same rows.
+ *
+ *   begin ──> own pending entries of before a crash ──> new entries ⟲      every second: entries of the dead
+ */
+export class Persist {
+  readonly #reader: RedisClient;
+  readonly #store: BucketStore;
+  readonly #keys: BucketKeys;
+  readonly #pool: Pool;
+  readonly #pack: Pick<Pack, "amountOf">;
+  readonly #consumer: string;
+  readonly #observer: PersistObserver;
+  readonly #stop = new AbortController();
+  #takeoverAtMs = 0;
+
+  /** @param reader a connection of its own, without a command time-out: it blocks in XREADGROUP. */
+  constructor(parts: {
+    reader: RedisClient;
+    store: BucketStore;
+    pool: Pool;
+    pack: Pick<Pack, "amountOf">;
+    consumer: string;
+    observer: PersistObserver;
+  }) {
+    this.#reader = parts.reader;
+    this.#store = parts.store;
+    this.#keys = parts.store.keys;
+    this.#pool = parts.pool;
+    this.#pack = parts.pack;
+    this.#consumer = parts.consumer;
+    this.#observer = parts.observer;
+  }
+
+  /** Ends the run after the batch in hand. */
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  /** Runs until stop(). Never rejects: whatever fails is told to the observer and tried again, with backoff. */
+  async run(): Promise<void> {
+    let attempt = 0;
+    let ownPending = true;
+    while (!this.#stop.signal.aborted) {
+      try {
+        const entries = ownPending ? await this.#ownPending() : await this.#next();
+        if (ownPending && entries.length === 0) ownPending = false;
+        if (entries.length > 0) await this.#persist(entries);
+        attempt = 0;
+      } catch (error) {
+        this.#observer.failed("persist", error);
+        // What was read and not acknowledged is pending under our name: begin with it again.
+        ownPending = true;
+        attempt += 1;
+        await sleep(persistPolicy.retryDelayMs(attempt), undefined, { signal: this.#stop.signal }).catch(
+          () => undefined,
+        );
+      }
+    }
+  }
+
+  async #ownPending(): Promise<Entry[]> {
+    return this.#read("0", null);
+  }
+
+  async #next(): Promise<Entry[]> {
+    const now = performance.now();
+    if (now >= this.#takeoverAtMs) {
+      this.#takeoverAtMs = now + persistPolicy.takeoverEveryMs;
+      const taken = await this.#takeOver();
+      if (taken.length > 0) return taken;
+    }
+    return this.#read(">", persistPolicy.blockMs);
+  }
+
+  async #read(from: "0" | ">", blockMs: number | null): Promise<Entry[]> {
+    const block = blockMs === null ? [] : ["BLOCK", blockMs];
+    const reply = (await this.#reader.call(
+      "XREADGROUP",
+      "GROUP",
+      JOURNAL_GROUP,
+      this.#consumer,
+      "COUNT",
+      persistPolicy.entriesMax,
+      ...block,
+      "STREAMS",
+      this.#keys.journal,
+      from,
+    )) as [string, Entry[]][] | null;
+    // An entry of our own that was acknowledged by whoever took it over comes with no fields.
+    return reply?.[0]?.[1].filter(([, fields]) => fields !== null) ?? [];
+  }
+
+  /** Entries whose process has not acknowledged them for takeoverIdleMs. */
+  async #takeOver(): Promise<Entry[]> {
+    const reply = (await this.#reader.call(
+      "XAUTOCLAIM",
+      this.#keys.journal,
+      JOURNAL_GROUP,
+      this.#consumer,
+      persistPolicy.takeoverIdleMs,
+      "0-0",
+      "COUNT",
+      persistPolicy.entriesMax,
+    )) as [string, Entry[]];
+    return reply[1].filter((entry) => entry !== null && entry[1] !== null);
+  }
+
+  async #persist(entries: Entry[]): Promise<void> {
+    const began = performance.now();
+    const batch: { id: string; count: number }[] = [];
+    let rows: PersistableClaim[] = [];
+    for (const [id, fields] of entries) {
+      const claims = unpackEntry(fields[1] ?? "");
+      for (const claim of claims) {
+        rows.push({ ...claim, amountMinor: this.#pack.amountOf(claim.prizeId), entryId: id });
+      }
+      batch.push({ id, count: claims.length });
+      if (rows.length < persistPolicy.claimsMax) continue;
+      await this.#commit(rows, batch.splice(0), began);
+      rows = [];
+    }
+    if (batch.length > 0) await this.#commit(rows, batch, began);
+  }
+
+  async #commit(
+    rows: PersistableClaim[],
+    batch: { id: string; count: number }[],
+    began: number,
+  ): Promise<void> {
+    const { conflicts } = await insertClaims(this.#pool, rows);
+    for (const conflict of conflicts) this.#observer.conflict(conflict);
+    await this.#store.ack(batch);
+    this.#observer.persisted(rows.length, performance.now() - began);
+  }
+}

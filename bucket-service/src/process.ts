@@ -1,0 +1,313 @@
+import { createServer, type Server } from "node:http";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Pool } from "mysql2/promise";
+import { createLogger, createRegistry, type Registry } from "@hongbao/monitoring";
+import {
+  BadInput,
+  Unreachable,
+  bucketOfSlot,
+  loadUserTable,
+  openPack,
+  readSecrets,
+  slotOf,
+  type BucketPlace,
+  type Pack,
+  type Secrets,
+  type Topology,
+} from "@hongbao/preprocess";
+import { bucketRoutes } from "./admin/routes.ts";
+import { adminServer } from "./admin/server.ts";
+import { httpDoor } from "./doors/http.ts";
+import { Identity } from "./doors/identity.ts";
+import { AnswerWriter } from "./grab/answers.ts";
+import { BucketView } from "./grab/bucket-view.ts";
+import { DurableWait } from "./grab/durable-wait.ts";
+import { GrabCore } from "./grab/grab-core.ts";
+import { redisProof } from "./grab/redis-proof.ts";
+import { WinsReader } from "./grab/wins.ts";
+import { mysqlPool, mysqlProbe } from "./mysql/connect.ts";
+import { Persist } from "./persist/persist.ts";
+import { connectRedis } from "./redis/connect.ts";
+import { bucketKeys } from "./redis/keys.ts";
+import { BucketStore, leftOf, phaseOf } from "./redis/scripts.ts";
+
+/** Time-outs of the doors; Node's keep-alive must outlast HAProxy's, or a reused connection is reset under a request. */
+export const doorPolicy = {
+  keepAliveTimeoutMs: 120_000,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 15_000,
+  /** After SIGTERM the doors stay open this long, so that health checks move the traffic away first. */
+  drainMs: 1_500,
+  /** Then what is under way may take this long. */
+  finishMsMax: 5_000,
+} as const;
+
+export type Role = "grab" | "persist";
+type Logger = ReturnType<typeof createLogger>;
+
+export interface RunningPart {
+  /** Drains and stops; resolves when nothing is left running. */
+  stop(): Promise<void>;
+}
+
+/** What every role of a bucket process needs, made once. */
+interface Frame {
+  topology: Topology;
+  bucket: BucketPlace;
+  secrets: Secrets;
+  pack: Pack;
+  id: string;
+  logger: Logger;
+  registry: Registry;
+}
+
+/** Opens what a bucket process of this topology needs. Errors: BadInput, Unreachable. */
+export function openFrame(topology: Topology, bucketId: string, role: Role, id: string): Frame {
+  const bucket = topology.buckets.find((candidate) => candidate.id === bucketId);
+  if (bucket === undefined) {
+    const known = topology.buckets.map((candidate) => candidate.id).join(", ");
+    throw new BadInput(`--bucket: found ${bucketId}, expected one of ${known} (${topology.path})`);
+  }
+  return {
+    topology,
+    bucket,
+    secrets: readSecrets(topology),
+    pack: openPack(topology.pack, { verify: true }),
+    id,
+    logger: createLogger({ role, id, bucket: bucketId }),
+    registry: createRegistry({ labels: { role, id, bucket: bucketId } }),
+  };
+}
+
+function openStores(frame: Frame): {
+  store: BucketStore;
+  pool: Pool;
+  begin: () => Promise<void>;
+  end: () => Promise<void>;
+} {
+  const { bucket, secrets, pack, id } = frame;
+  const event = pack.manifest.event.id;
+  const client = connectRedis(bucket, secrets.redis, { name: id });
+  const pool = mysqlPool(bucket, secrets.mysql, event);
+  const rounds = pack.manifest.rounds.map((round) => round.id);
+  return {
+    store: new BucketStore(client, bucketKeys(event, bucket.id), rounds),
+    pool,
+    // A first attempt that fails is followed by others, as retryStrategy says.
+    begin: () => client.connect().catch(() => undefined),
+    end: async () => {
+      client.disconnect();
+      await pool.end().catch(() => undefined);
+    },
+  };
+}
+
+/** Starts a service process: HTTP door, grab core, admin port. Resolves when the doors listen. */
+export async function startService(
+  frame: Frame,
+  place: { http: string; admin: string },
+): Promise<RunningPart> {
+  const { bucket, secrets, pack, logger, registry, topology } = frame;
+  const { manifest } = pack;
+  const { store, pool, begin, end } = openStores(frame);
+  const users = loadUserTable(pack, bucket.id);
+  const view = new BucketView(store, redisProof(pool, pack.digest));
+  const durable =
+    manifest.event.ack === "database" ? new DurableWait(store.client, store.keys.journal) : null;
+  const probe = mysqlProbe(pool, (up) => durable?.setMysqlUp(up));
+  const writer = new AnswerWriter(pack, bucket.id, secrets.receipt[0]!);
+  const slots = bucketOfSlot(topology);
+  const own = topology.buckets.indexOf(bucket);
+  const core = new GrabCore({
+    store,
+    view,
+    users,
+    rounds: manifest.rounds,
+    journalMax: manifest.event.journalMax,
+    durable,
+    ownsUser: (user) => slots[slotOf(user)] === own,
+    observe: batchObserver(registry),
+  });
+  const wins = new WinsReader({
+    store,
+    pool,
+    rounds: manifest.rounds,
+    databaseOnly: durable !== null,
+    redisTrusted: () => view.trust === "ok",
+  });
+  const answers = registry.counter("http_requests_total");
+  const onError = (error: unknown): void => logger.error({ err: error }, "a request failed");
+  const door = createServer(
+    { keepAliveTimeout: doorPolicy.keepAliveTimeoutMs, headersTimeout: doorPolicy.headersTimeoutMs },
+    httpDoor({
+      core,
+      writer,
+      identity: new Identity(secrets.token),
+      wins,
+      opensAtMs: (round) => view.round(round)?.opensAtMs ?? null,
+      onAnswer: (route, result) =>
+        answers.inc({ door: "http", route, result: result === "not_found" ? "ok" : result }),
+      onError,
+    }),
+  );
+  door.requestTimeout = doorPolicy.requestTimeoutMs;
+  let draining = false;
+  const admin = adminServer({
+    operatorSecret: secrets.operator,
+    registry,
+    ready: () => ({ ready: !draining, why: "draining" }),
+    routes: bucketRoutes({ frame, roles: ["grab"], store, pool, view, mysqlUp: probe.up }),
+    onError,
+  });
+  viewMetrics(frame, view, probe.up);
+  await begin();
+  await view.refresh();
+  void view.run();
+  await listen(door, place.http);
+  await listen(admin, place.admin);
+  logger.info({ http: place.http, admin: place.admin, users: users.size, prizes: pack.prizeCount }, "ready");
+  return {
+    async stop() {
+      draining = true;
+      await sleep(doorPolicy.drainMs);
+      await close(door);
+      await close(admin);
+      view.stop();
+      probe.stop();
+      await end();
+    },
+  };
+}
+
+/** Starts a persist process: journal → MySQL, and an admin port. */
+export async function startPersist(frame: Frame, place: { id: string; admin: string }): Promise<RunningPart> {
+  const { bucket, secrets, pack, logger, registry } = frame;
+  const { store, pool, begin, end } = openStores(frame);
+  const reader = connectRedis(bucket, secrets.redis, { name: `${place.id}-reader`, blocking: true });
+  const view = new BucketView(store, redisProof(pool, pack.digest));
+  const probe = mysqlProbe(pool, () => undefined);
+  const rows = registry.counter("persist_rows_total");
+  const persist = new Persist({
+    reader,
+    store,
+    pool,
+    pack,
+    consumer: place.id,
+    observer: {
+      persisted: (count, milliseconds) => {
+        rows.inc({ outcome: "new" }, count);
+        registry.histogram("persist_batch_seconds").observe({}, milliseconds / 1000);
+      },
+      conflict: (claim) => {
+        rows.inc({ outcome: "violation" });
+        logger.error(
+          { claim },
+          "a journal entry contradicts a claim in MySQL; it was kept in claim_conflicts",
+        );
+      },
+      failed: (what, error) => {
+        registry.counter("persist_failures_total").inc({});
+        logger.warn({ err: error }, `${what} failed; the entries stay in the journal and are tried again`);
+      },
+    },
+  });
+  const admin = adminServer({
+    operatorSecret: secrets.operator,
+    registry,
+    ready: () => ({ ready: true, why: "" }),
+    routes: bucketRoutes({ frame, roles: ["persist"], store, pool, view, mysqlUp: probe.up }),
+    onError: (error) => logger.error({ err: error }, "an admin request failed"),
+  });
+  viewMetrics(frame, view, probe.up);
+  await begin();
+  await reader.connect().catch(() => undefined);
+  await view.refresh();
+  void view.run();
+  const running = persist.run();
+  await listen(admin, place.admin);
+  logger.info({ admin: place.admin }, "ready");
+  return {
+    async stop() {
+      persist.stop();
+      await Promise.race([running, sleep(doorPolicy.finishMsMax)]);
+      await close(admin);
+      view.stop();
+      probe.stop();
+      reader.disconnect();
+      await end();
+    },
+  };
+}
+
+function batchObserver(registry: Registry): { batch(size: number, milliseconds: number, ok: boolean): void } {
+  const size = registry.histogram("batch_size").with({});
+  const seconds = registry.histogram("redis_call_seconds").with({ call: "grab" });
+  const failures = registry.counter("redis_failures_total").with({ call: "grab" });
+  return {
+    batch(count, milliseconds, ok) {
+      size.observe(count);
+      seconds.observe(milliseconds / 1000);
+      if (!ok) failures.inc();
+    },
+  };
+}
+
+/** Gauges that are read off the view when somebody collects. */
+function viewMetrics(frame: Frame, view: BucketView, mysqlUp: () => boolean): void {
+  const { registry, pack, bucket } = frame;
+  const delay = monitorEventLoopDelay({ resolution: 10 });
+  delay.enable();
+  registry.onCollect(() => {
+    registry.gauge("event_loop_delay_seconds").set({ quantile: "0.5" }, delay.percentile(50) / 1e9);
+    registry.gauge("event_loop_delay_seconds").set({ quantile: "0.99" }, delay.percentile(99) / 1e9);
+    registry.gauge("event_loop_delay_seconds").set({ quantile: "1" }, delay.max / 1e9);
+    delay.reset();
+    registry.gauge("store_up").set({ store: "redis" }, view.trust === "ok" ? 1 : 0);
+    registry.gauge("store_up").set({ store: "mysql" }, mysqlUp() ? 1 : 0);
+    registry.gauge("bucket_fenced").set({}, view.trust === "fenced" ? 1 : 0);
+    registry.gauge("journal_max").set({}, pack.manifest.event.journalMax);
+    const { state } = view;
+    if (state === null) return;
+    registry.gauge("journal_waiting").set({}, state.seq - state.acked);
+    for (const round of state.rounds) {
+      const label = { round: String(round.round) };
+      const generated = pack.manifest.ranges
+        .filter((range) => range.bucket === bucket.id && range.round === round.round)
+        .reduce((sum, range) => sum + range.count, 0);
+      registry.gauge("prizes_generated").set(label, generated);
+      registry.gauge("prizes_issued").set(label, round.issued);
+      registry.gauge("prizes_left").set(label, leftOf(round));
+      for (const phase of ["scheduled", "open", "closed"] as const) {
+        registry
+          .gauge("round_state")
+          .set({ ...label, state: phase }, phaseOf(round, state.timeMs) === phase ? 1 : 0);
+      }
+    }
+  });
+}
+
+/** Listens on `host:port`. Errors: Unreachable when the address is taken or is not ours. */
+async function listen(server: Server, address: string): Promise<void> {
+  const colon = address.lastIndexOf(":");
+  const host = address.slice(0, colon).replace(/^\[|\]$/g, "");
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) =>
+      reject(new Unreachable(`cannot listen on ${address}: ${error.code ?? error.message}`)),
+    );
+    server.listen({ host, port: Number(address.slice(colon + 1)), backlog: 4096 }, resolve);
+  });
+}
+
+/** Takes no new connections, lets what is under way finish, bounded. */
+async function close(server: Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  const end = performance.now() + doorPolicy.finishMsMax;
+  while (performance.now() < end) {
+    const done = await Promise.race([closed.then(() => true), sleep(50).then(() => false)]);
+    if (done) return;
+    server.closeIdleConnections();
+  }
+  server.closeAllConnections();
+}

@@ -1,0 +1,110 @@
+-- Gives prizes of one round to everyone who waits, in one atomic step: known claims are repeated, the others share the
+-- pop, and claim and journal are written together. Asking again with the same fields changes nothing.
+--
+-- KEYS  1 meta  2 round  3 left  4 ranges  5 claims  6 journal
+-- ARGV  1 round ID  2 key  3 journalMax  4 epoch that the caller knows  5 highest seq that the caller has seen
+--       6 "1" when the caller waits for MySQL and needs the journal's end  7.. claim fields (user or user#n)
+-- Returns { seq, stock, journal end or "", answer for each field … }
+--   answer  > 0 the prize ID   0 the stock is empty   -1 the journal is full   -2 not open, or another key
+--           -3 closed   -4 the prize before it (n - 1) was not won
+-- Errors  LOST (a key is missing: never "sold out"), FENCED (this Redis went back in time)
+local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'acked')
+local round = redis.call('HMGET', KEYS[2], 'opensAt', 'closesAt', 'key', 'lo', 'stock')
+local left = redis.call('GET', KEYS[3])
+if not (meta[1] and meta[2] and meta[3] and round[4] and round[5] and left) then
+  return redis.error_reply('LOST bucket data is missing')
+end
+local seq = tonumber(meta[2])
+if meta[1] ~= ARGV[4] or seq < tonumber(ARGV[5]) then
+  return redis.error_reply('FENCED this Redis has seen less than the caller')
+end
+
+local time = redis.call('TIME')
+local nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
+local refusal = false
+if round[1] == '' or nowMs < tonumber(round[1]) or round[3] == '' or round[3] ~= ARGV[2] then
+  refusal = -2
+elseif round[2] ~= '' and nowMs >= tonumber(round[2]) then
+  refusal = -3
+end
+
+local FIRST = 7
+local known = redis.call('HMGET', KEYS[5], unpack(ARGV, FIRST))
+local answers = { seq, tonumber(round[5]), '' }
+local wanted = {}  -- positions that want a new prize
+local position = {} -- field → where its answer stands, so that a field that stands twice is one claim
+for i = 1, #known do
+  local field = ARGV[FIRST + i - 1]
+  if known[i] then
+    answers[3 + i] = tonumber(known[i])
+  elseif refusal then
+    answers[3 + i] = refusal
+  elseif position[field] then
+    answers[3 + i] = -position[field] - 100 -- resolved below
+  else
+    local user, n = string.match(field, '^(.-)#(%d+)$')
+    n = tonumber(n)
+    local before = n and (n == 2 and user or user .. '#' .. (n - 1))
+    if before and not position[before] and redis.call('HEXISTS', KEYS[5], before) == 0 then
+      answers[3 + i] = -4
+    else
+      position[field] = i
+      wanted[#wanted + 1] = i
+      answers[3 + i] = 0
+    end
+  end
+end
+
+local room = tonumber(ARGV[3]) - (seq - tonumber(meta[3]))
+local take = math.max(0, math.min(#wanted, room))
+for w = take + 1, #wanted do
+  answers[3 + wanted[w]] = -1
+end
+
+left = tonumber(left)
+local given = 0
+local lo = tonumber(round[4])
+while given < take do
+  if left == 0 then
+    local nextRange = redis.call('LPOP', KEYS[4])
+    if not nextRange then break end
+    local rangeLo, rangeCount = string.match(nextRange, '^(%d+):(%d+)$')
+    lo, left = tonumber(rangeLo), tonumber(rangeCount)
+    redis.call('HSET', KEYS[2], 'lo', rangeLo)
+    redis.call('SET', KEYS[3], rangeCount)
+  end
+  local count = math.min(take - given, left)
+  if count > 0 then
+    left = redis.call('DECRBY', KEYS[3], count)
+    -- IDs are issued from the top of the range down to its lowest.
+    local high = lo + left + count - 1
+    local claims, fields = {}, {}
+    for c = 1, count do
+      local i = wanted[given + c]
+      local id = high - c + 1
+      answers[3 + i] = id
+      fields[c] = ARGV[FIRST + i - 1]
+      claims[2 * c - 1] = fields[c]
+      claims[2 * c] = string.format('%.0f', id)
+    end
+    redis.call('HSET', KEYS[5], unpack(claims))
+    answers[3] = redis.call('XADD', KEYS[6], '*', 'c', string.format('%s %.0f %.0f %d ', ARGV[1], nowMs, high, count)
+      .. table.concat(fields, ' '))
+    given = given + count
+  end
+end
+if given > 0 then
+  answers[1] = redis.call('HINCRBY', KEYS[1], 'seq', given)
+  redis.call('HINCRBY', KEYS[2], 'issued', given)
+end
+-- A stock that ran out in the middle of a batch leaves 0, as the loop above has preset it; the journal bound has set -1.
+
+for i = 1, #known do
+  local answer = answers[3 + i]
+  if answer < -100 then answers[3 + i] = answers[3 + (-answer - 100)] end
+end
+if ARGV[6] == '1' and answers[3] == '' then
+  local last = redis.call('XREVRANGE', KEYS[6], '+', '-', 'COUNT', 1)
+  if last[1] then answers[3] = last[1][1] end
+end
+return answers

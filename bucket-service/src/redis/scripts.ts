@@ -1,0 +1,252 @@
+import { readFileSync } from "node:fs";
+import type { RedisClient } from "./connect.ts";
+import { JOURNAL_GROUP, type BucketKeys } from "./keys.ts";
+
+type Reply = (string | number | (string | null)[] | string[][])[];
+
+function lua(name: string): string {
+  return readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), "utf8");
+}
+
+/** The commands that defineCommand adds to a client; each is one file in lua/, which documents keys, arguments and reply. */
+interface Commands {
+  hbGrab(keyCount: number, ...args: (string | number)[]): Promise<(string | number)[]>;
+  hbAck(keyCount: number, ...args: (string | number)[]): Promise<number>;
+  hbInstallRound(keyCount: number, ...args: (string | number)[]): Promise<[number, number]>;
+  hbState(keyCount: number, ...args: (string | number)[]): Promise<Reply>;
+  hbLoad(keyCount: number, ...args: (string | number)[]): Promise<number>;
+}
+
+const scripts = {
+  hbGrab: "grab",
+  hbAck: "ack",
+  hbInstallRound: "install-round",
+  hbState: "state",
+  hbLoad: "load",
+} as const;
+
+/** What the scripts know of one round of one bucket; times are ms since 1970, counts are prizes. */
+export interface RoundState {
+  round: number;
+  v: number;
+  opensAtMs: number | null;
+  closesAtMs: number | null;
+  /** Empty until the round is opened. */
+  key: string;
+  stock: number;
+  /** Lowest ID of the range in use. */
+  lo: number;
+  /** IDs left in the range in use: lo … lo + left - 1. */
+  left: number;
+  issued: number;
+  perUser: number;
+  /** Entries in the memory of who won. */
+  claims: number;
+  /** Ranges that come after the one in use. */
+  waitingRanges: { lo: number; count: number }[];
+}
+
+export interface BucketState {
+  timeMs: number;
+  /** Changes with each load or rebuild; "" when nothing is loaded. */
+  epoch: string;
+  /** Claims ever issued here, and of those, claims that MySQL has committed. */
+  seq: number;
+  acked: number;
+  pack: string;
+  /** Rounds that are missing here do not stand in the list. */
+  rounds: RoundState[];
+}
+
+export interface GrabReply {
+  seq: number;
+  stock: number;
+  /** Stream ID that MySQL must have passed before this answer may be told, or "". */
+  journalEnd: string;
+  /** For each field: a prize ID, or a code <= 0 (lua/grab.lua). */
+  answers: number[];
+}
+
+/** A bucket's Redis as its scripts show it. Every call is idempotent. Errors: those of the connection, LOST and FENCED. */
+export class BucketStore {
+  readonly client: RedisClient;
+  readonly keys: BucketKeys;
+  readonly #rounds: readonly number[];
+  readonly #commands: Commands;
+
+  constructor(client: RedisClient, keys: BucketKeys, rounds: readonly number[]) {
+    this.client = client;
+    this.keys = keys;
+    this.#rounds = rounds;
+    for (const [name, file] of Object.entries(scripts)) client.defineCommand(name, { lua: lua(file) });
+    this.#commands = client as unknown as Commands;
+  }
+
+  /** @param fields claim fields; at most a few hundred, the Lua stack bounds them at 7,999. */
+  async grab(
+    round: number,
+    call: {
+      key: string;
+      journalMax: number;
+      epoch: string;
+      seq: number;
+      durable: boolean;
+      fields: readonly string[];
+    },
+  ): Promise<GrabReply> {
+    const { keys } = this;
+    const reply = await this.#commands.hbGrab(
+      6,
+      keys.meta,
+      keys.round(round),
+      keys.left(round),
+      keys.ranges(round),
+      keys.claims(round),
+      keys.journal,
+      round,
+      call.key,
+      call.journalMax,
+      call.epoch,
+      call.seq,
+      call.durable ? "1" : "0",
+      ...call.fields,
+    );
+    const [seq, stock, journalEnd, ...answers] = reply;
+    return {
+      seq: Number(seq),
+      stock: Number(stock),
+      journalEnd: String(journalEnd),
+      answers: answers as number[],
+    };
+  }
+
+  async state(): Promise<BucketState> {
+    return parseState(await this.#state("0"), this.#rounds);
+  }
+
+  /** The state and, of the same moment, all packed journal entries. */
+  async cut(): Promise<{ state: BucketState; journal: { id: string; packed: string }[] }> {
+    const reply = await this.#state("1");
+    const journal = (reply[5] as string[][]).map(([id, packed]) => ({ id: id ?? "", packed: packed ?? "" }));
+    return { state: parseState(reply, this.#rounds), journal };
+  }
+
+  #state(withJournal: "0" | "1"): Promise<Reply> {
+    const keys = this.#roundKeys();
+    return this.#commands.hbState(keys.length + 2, this.keys.meta, this.keys.journal, ...keys, withJournal);
+  }
+
+  async installRound(
+    round: number,
+    record: { v: number; opensAtMs: number | null; closesAtMs: number | null; key: string | null },
+  ): Promise<{ result: "applied" | "same" | "stale"; v: number }> {
+    const [code, v] = await this.#commands.hbInstallRound(
+      1,
+      this.keys.round(round),
+      record.v,
+      record.opensAtMs ?? "",
+      record.closesAtMs ?? "",
+      record.key ?? "",
+    );
+    return { result: code === 1 ? "applied" : code === 0 ? "same" : "stale", v };
+  }
+
+  /** @returns how many claims left the journal by this call. */
+  async ack(entries: readonly { id: string; count: number }[]): Promise<number> {
+    const pairs = entries.flatMap(({ id, count }) => [id, count]);
+    return this.#commands.hbAck(2, this.keys.meta, this.keys.journal, JOURNAL_GROUP, ...pairs);
+  }
+
+  async load(plan: {
+    event: string;
+    pack: string;
+    epoch: string;
+    rounds: readonly {
+      opensAtMs: number | null;
+      closesAtMs: number | null;
+      perUser: number;
+      ranges: readonly { lo: number; count: number }[];
+    }[];
+  }): Promise<"loaded" | "same" | "refused"> {
+    const keys = this.#roundKeys();
+    const args = plan.rounds.flatMap(({ opensAtMs, closesAtMs, perUser, ranges }) => [
+      1,
+      opensAtMs ?? "",
+      closesAtMs ?? "",
+      perUser,
+      ranges.length,
+      ...ranges.flatMap(({ lo, count }) => [lo, count]),
+    ]);
+    const code = await this.#commands.hbLoad(
+      keys.length + 2,
+      this.keys.meta,
+      this.keys.journal,
+      ...keys,
+      plan.event,
+      plan.pack,
+      plan.epoch,
+      JOURNAL_GROUP,
+      ...args,
+    );
+    return code === 1 ? "loaded" : code === 0 ? "same" : "refused";
+  }
+
+  #roundKeys(): string[] {
+    const { keys } = this;
+    return this.#rounds.flatMap((round) => [
+      keys.round(round),
+      keys.left(round),
+      keys.ranges(round),
+      keys.claims(round),
+    ]);
+  }
+}
+
+function parseState(reply: Reply, rounds: readonly number[]): BucketState {
+  const [timeMs, epoch, seq, acked, pack, , ...records] = reply;
+  return {
+    timeMs: Number(timeMs),
+    epoch: String(epoch),
+    seq: Number(seq),
+    acked: Number(acked),
+    pack: String(pack),
+    rounds: records.flatMap((record, index) => {
+      const round = rounds[index];
+      return Array.isArray(record) && record.length > 0 && round !== undefined
+        ? [parseRound(record as string[], round)]
+        : [];
+    }),
+  };
+}
+
+function parseRound(record: string[], round: number): RoundState {
+  const [v, opensAt, closesAt, key, stock, lo, left, issued, perUser, claims, ...waiting] = record;
+  return {
+    round,
+    v: Number(v),
+    opensAtMs: opensAt ? Number(opensAt) : null,
+    closesAtMs: closesAt ? Number(closesAt) : null,
+    key: key ?? "",
+    stock: Number(stock),
+    lo: Number(lo),
+    left: Number(left),
+    issued: Number(issued),
+    perUser: Number(perUser),
+    claims: Number(claims),
+    waitingRanges: waiting.map((range) => {
+      const [rangeLo, count] = (range ?? "").split(":");
+      return { lo: Number(rangeLo), count: Number(count) };
+    }),
+  };
+}
+
+/** IDs of a round that this bucket can still give. */
+export function leftOf(round: RoundState): number {
+  return round.waitingRanges.reduce((sum, range) => sum + range.count, round.left);
+}
+
+/** Scheduled, open or closed, by the bucket's own clock: what the scripts would decide. */
+export function phaseOf(round: RoundState, timeMs: number): "scheduled" | "open" | "closed" {
+  if (round.closesAtMs !== null && timeMs >= round.closesAtMs) return "closed";
+  return round.key !== "" && round.opensAtMs !== null && timeMs >= round.opensAtMs ? "open" : "scheduled";
+}

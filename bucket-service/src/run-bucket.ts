@@ -1,0 +1,56 @@
+import { BadInput, findTopology, readTopology, type BucketPlace } from "@hongbao/preprocess";
+import type { BucketOptions } from "./commands.ts";
+import { openFrame, startPersist, startService, type Role, type RunningPart } from "./process.ts";
+
+const ROLES: readonly string[] = ["grab", "persist"];
+
+/** `hongbao bucket`: runs the parts of a bucket that the options name until SIGTERM or SIGINT, then drains. */
+export async function runBucket(options: BucketOptions): Promise<void> {
+  const roles = options.roles.split(",").map((role) => role.trim());
+  for (const role of roles) {
+    if (!ROLES.includes(role))
+      throw new BadInput(`--roles: found "${role}", expected some of ${ROLES.join(", ")}`);
+  }
+  const topology = readTopology(findTopology(options.topology, options.state));
+  const bucket = topology.buckets.find(({ id }) => id === options.bucket);
+  const places = bucket === undefined ? [] : placesOf(bucket, roles as Role[], options.service);
+  if (bucket !== undefined && places.length === 0) {
+    throw new BadInput(
+      `--service: found ${options.service ?? "none"} for roles ${options.roles}, expected a process of bucket ${bucket.id} in ${topology.path}`,
+    );
+  }
+  const running: RunningPart[] = [];
+  const stop = stopSignal();
+  if (places.length === 0) openFrame(topology, options.bucket, "grab", options.bucket);
+  for (const { role, place } of places) {
+    const frame = openFrame(topology, options.bucket, role, place.id);
+    running.push(
+      await (role === "grab" ? startService(frame, place as ServiceAddress) : startPersist(frame, place)),
+    );
+  }
+  await stop;
+  await Promise.all(running.map((part) => part.stop()));
+}
+
+type ServiceAddress = { id: string; http: string; admin: string };
+
+function placesOf(
+  bucket: BucketPlace,
+  roles: Role[],
+  service: string | undefined,
+): { role: Role; place: { id: string; admin: string } | ServiceAddress }[] {
+  const services = Array.isArray(bucket.services) ? bucket.services : [];
+  return [
+    ...(roles.includes("grab") ? services.map((place) => ({ role: "grab" as const, place })) : []),
+    ...(roles.includes("persist")
+      ? bucket.persist.map((place) => ({ role: "persist" as const, place }))
+      : []),
+  ].filter(({ place }) => service === undefined || place.id === service);
+}
+
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once("SIGTERM", () => resolve());
+    process.once("SIGINT", () => resolve());
+  });
+}
