@@ -1,0 +1,158 @@
+/** The controller's admin port: what the balancer pulls, what commands ask and order. */
+import type { Router } from "@koa/router";
+import { AdminError, readJson } from "@hongbao/bucket-service";
+import { BadInput, Unreachable } from "@hongbao/preprocess";
+import { z } from "zod";
+import type { BucketWatch } from "./bucket-watch.ts";
+import type { Conductor } from "./conductor.ts";
+import { closeNow, move, openNow, parseMoment, type Wish } from "./requests.ts";
+import type { RoundRecord } from "./records.ts";
+import type { Site } from "./site.ts";
+
+const time = z.union([z.string().max(64), z.number().int().positive()]).nullish();
+const wishSchema = z.object({
+  by: z.string().min(1).max(100),
+  why: z.string().max(1_000).default(""),
+  /** ms since 1970; or, as a command has it, a time or `+5m`. */
+  opensAtMs: time,
+  opensAt: time,
+  closesAtMs: time,
+  closesAt: time,
+});
+const logSchema = z.object({
+  by: z.string().min(1).max(100),
+  what: z.string().min(1).max(1_000),
+  why: z.string().max(1_000).default(""),
+  round: z.int().min(1).max(99).optional(),
+});
+
+const LOG_DEFAULT = 100;
+const LOG_MAX = 10_000;
+
+export interface AdminRoutesParts {
+  id: string;
+  conductor: Conductor;
+  buckets: BucketWatch[];
+  site: () => Site | null;
+}
+
+export function conductorRoutes(parts: AdminRoutesParts): (router: Router) => void {
+  const { conductor } = parts;
+  return (router) => {
+    router.get("/state", (context) => {
+      context.body = controllerState(parts);
+    });
+    router.get("/balancer", (context) => {
+      const news = conductor.news();
+      if (news === null) throw new AdminError(503, "the control store has not answered yet");
+      context.body = news;
+    });
+    for (const action of ["open", "close", "move"] as const) {
+      router.post(`/rounds/:round/${action}`, async (context) => {
+        const round = Number(context.params["round"]);
+        const body = await readJson(context);
+        context.body = { round: await ordered(() => order(conductor, round, action, body)) };
+      });
+    }
+    router.get("/log", async (context) => {
+      const limit = Number(context.query["limit"] ?? LOG_DEFAULT);
+      if (!Number.isInteger(limit) || limit < 1 || limit > LOG_MAX) {
+        throw new AdminError(400, `limit: expected 1 to ${LOG_MAX}`);
+      }
+      context.body = { entries: await conductor.log(limit) };
+    });
+    router.post("/log", async (context) => {
+      const entry = logSchema.safeParse(await readJson(context));
+      if (!entry.success) throw new AdminError(400, z.prettifyError(entry.error));
+      const { round, ...rest } = entry.data;
+      await conductor.appendLog({ ...rest, ...(round === undefined ? {} : { round }) });
+      context.body = {};
+    });
+  };
+}
+
+/** 400: the order is wrong in itself or at this moment; 503: it cannot be carried out now. */
+async function ordered<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof BadInput) throw new AdminError(400, error.message);
+    if (error instanceof Unreachable) throw new AdminError(503, error.message);
+    throw error;
+  }
+}
+
+async function order(
+  conductor: Conductor,
+  round: number,
+  action: "open" | "close" | "move",
+  body: Record<string, unknown>,
+): Promise<RoundRecord> {
+  const parsed = wishSchema.safeParse(body);
+  if (!parsed.success) throw new AdminError(400, z.prettifyError(parsed.error));
+  const { by, why, ...times } = parsed.data;
+  return conductor.change(round, (record, moment, closing) => {
+    const read = (value: string | number | null | undefined, option: string): number | undefined => {
+      if (value === null || value === undefined) return undefined;
+      return typeof value === "number" ? value : parseMoment(value, option, moment.nowMs);
+    };
+    const opensAtMs = read(times.opensAtMs ?? times.opensAt, "--opens-at");
+    const closesAtMs = read(times.closesAtMs ?? times.closesAt, "--closes-at");
+    const wish: Wish = {
+      by,
+      why,
+      ...(opensAtMs === undefined ? {} : { opensAtMs }),
+      ...(closesAtMs === undefined ? {} : { closesAtMs }),
+    };
+    switch (action) {
+      case "open":
+        return openNow(record, wish, moment, closing);
+      case "close":
+        return closeNow(record, wish, moment);
+      case "move":
+        return move(record, wish, moment, closing);
+    }
+  });
+}
+
+function controllerState({ id, conductor, buckets, site }: AdminRoutesParts): Record<string, unknown> {
+  const world = conductor.world();
+  return {
+    id,
+    event: conductor.event,
+    leading: conductor.lease.leading,
+    store: conductor.storeWorks ? "ok" : "down",
+    epoch: conductor.epoch,
+    nowMs: world.nowMs === null ? null : Math.round(world.nowMs),
+    serving: site()?.serving ?? false,
+    buckets: world.buckets.map((seen, index) => ({
+      id: seen.id,
+      reachable: seen.reachable,
+      refusing: seen.refusing,
+      clockOffsetMs:
+        seen.nowMs === null || world.nowMs === null ? null : Math.round(seen.nowMs - world.nowMs),
+      fenced: buckets[index]!.state?.fenced ?? null,
+      redis: seen.reachable ? "ok" : "down",
+      mysql: seen.reachable ? (buckets[index]!.state?.mysql ?? "down") : "down",
+      lagRows: buckets[index]!.state?.journal.waiting ?? null,
+    })),
+    rounds: conductor.roundIds.flatMap((round) => {
+      const record = world.records.get(round);
+      if (record === undefined) return [];
+      const { change, ...rest } = record;
+      const inBuckets = world.buckets.map((bucket) => {
+        const seen = bucket.rounds.get(round);
+        const current = seen?.v === record.v;
+        return {
+          id: bucket.id,
+          reachable: bucket.reachable,
+          current,
+          ...(seen === undefined
+            ? {}
+            : { state: seen.state, stock: seen.stock, left: seen.left, issued: seen.issued }),
+        };
+      });
+      return [{ ...rest, changed: change, marks: conductor.marksOf(round), buckets: inBuckets }];
+    }),
+  };
+}

@@ -1,0 +1,119 @@
+/** Watches one bucket through the admin ports of its processes: whichever answers. A slow bucket delays no other. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { AdminClient, AdminState } from "@hongbao/bucket-service";
+import { BucketClock } from "./clock.ts";
+import { keyHash, type Installation, type SeenBucket } from "./decide.ts";
+
+const POLL_MS = 150;
+/** Without an answer for so long a bucket counts as out of reach. */
+const REACH_MS = 1_500;
+/** A look that takes longer has failed, as far as the others are concerned: a frozen bucket must not hold them up. */
+const LOOK_MS_MAX = 500;
+
+export interface BucketWatchParts {
+  id: string;
+  /** Clients of the bucket's processes; the first that answers is kept. */
+  clients: AdminClient[];
+  monotonicMs: () => number;
+  /** News came: something may be due. */
+  onNews?: () => void;
+}
+
+export class BucketWatch {
+  readonly id: string;
+  readonly #parts: BucketWatchParts;
+  readonly #clock = new BucketClock();
+  readonly #stopping = new AbortController();
+  #client = 0;
+  #state: AdminState | null = null;
+  #reachedAtMs = -Infinity;
+  #failedAtMs = -Infinity;
+  #lookingSinceMs = Infinity;
+  #refusing = false;
+  readonly #installing = new Set<number>();
+
+  constructor(parts: BucketWatchParts) {
+    this.id = parts.id;
+    this.#parts = parts;
+  }
+
+  /** The last answer, however old. */
+  get state(): AdminState | null {
+    return this.#state;
+  }
+
+  seen(): SeenBucket {
+    const monotonicMs = this.#parts.monotonicMs();
+    const reachable = monotonicMs - this.#reachedAtMs <= REACH_MS;
+    const failed = this.#failedAtMs > this.#reachedAtMs || monotonicMs - this.#lookingSinceMs > LOOK_MS_MAX;
+    return {
+      id: this.id,
+      reachable,
+      unsure: !reachable && !failed,
+      refusing: this.#refusing,
+      fenced: this.#state !== null && this.#state.fenced !== null,
+      nowMs: this.#clock.nowMs(monotonicMs),
+      rounds: new Map(this.#state?.rounds.map((round) => [round.round, round]) ?? []),
+    };
+  }
+
+  /** Looks again and again until stop(). */
+  async run(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await this.look();
+      await sleep(POLL_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+  }
+
+  /** One look; never rejects. A process that cannot reach its Redis knows nothing of the bucket. */
+  async look(): Promise<void> {
+    const { clients, monotonicMs, onNews } = this.#parts;
+    this.#lookingSinceMs = monotonicMs();
+    for (let tries = 0; tries < clients.length; tries += 1) {
+      const state = await clients[this.#client]!.state().catch(() => null);
+      if (state !== null && (state.redis === "ok" || this.#state === null)) this.#state = state;
+      if (state?.redis === "ok") {
+        this.#reachedAtMs = monotonicMs();
+        this.#lookingSinceMs = Infinity;
+        this.#clock.saw(state.timeMs, this.#reachedAtMs);
+        onNews?.();
+        return;
+      }
+      this.#client = (this.#client + 1) % clients.length;
+    }
+    this.#failedAtMs = monotonicMs();
+    this.#lookingSinceMs = Infinity;
+  }
+
+  /** Installs a round, unless that is under way; what came of it shows in seen(). Never rejects. */
+  async install(round: number, installation: Installation): Promise<void> {
+    if (this.#installing.has(round)) return;
+    this.#installing.add(round);
+    try {
+      const answer = await this.#parts.clients[this.#client]!.putRound(round, installation);
+      this.#refusing = false;
+      if (answer.ok) this.#remember(round, installation);
+      // Another version is in place: look what it is before anything is decided again.
+      else await this.look();
+    } catch {
+      this.#refusing = true;
+      this.#client = (this.#client + 1) % this.#parts.clients.length;
+    } finally {
+      this.#installing.delete(round);
+    }
+    this.#parts.onNews?.();
+  }
+
+  /** So that the next step of an opening need not wait for the next look. */
+  #remember(round: number, { v, opensAtMs, closesAtMs, key }: Installation): void {
+    const known = this.#state?.rounds.find((each) => each.round === round);
+    if (known === undefined || known.v > v) return;
+    Object.assign(known, { v, opensAtMs, closesAtMs, hasKey: key !== null });
+    known.keyHash = key === null ? null : keyHash(key);
+  }
+}

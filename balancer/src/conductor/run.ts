@@ -1,0 +1,143 @@
+/** `hongbao controller`: the edge of the conductor. Everything is read and checked here. */
+import { join } from "node:path";
+import { adminClient, adminServer } from "@hongbao/bucket-service";
+import { createLogger, createRegistry, type Logger, type Registry } from "@hongbao/monitoring";
+import {
+  BadInput,
+  findTopology,
+  openPack,
+  readSchedule,
+  readSecrets,
+  readTopology,
+  type BucketPlace,
+  type Topology,
+} from "@hongbao/preprocess";
+import { openControlStore } from "../control/open.ts";
+import { siteIsElsewhere } from "../haproxy/site-backend.ts";
+import { closeServer, listenOn, stopSignal } from "../listen.ts";
+import { conductorRoutes } from "./admin.ts";
+import { BucketWatch } from "./bucket-watch.ts";
+import { Conductor } from "./conductor.ts";
+import { eventStore, randomKey, Records } from "./records.ts";
+import { readPages, siteHandler, startSite, type Site } from "./site.ts";
+
+export interface ControllerOptions {
+  id: string;
+  topology?: string;
+  state?: string;
+}
+
+/** An admin port that takes longer is of no help to an opening. */
+const ADMIN_MS_MAX = 700;
+const SITE_FOLDER = join(import.meta.dirname, "..", "..", "site");
+
+/** Runs until SIGTERM or SIGINT. */
+export async function runController(options: ControllerOptions): Promise<void> {
+  const stopped = stopSignal();
+  const controller = await startController(options);
+  await stopped;
+  await controller.stop();
+}
+
+/** Resolves when the admin port listens. Throws BadInput, Unreachable. */
+export async function startController(options: ControllerOptions): Promise<{ stop(): Promise<void> }> {
+  const topology = readTopology(findTopology(options.topology, options.state));
+  const place = topology.controllers.find(({ id }) => id === options.id);
+  if (place === undefined) {
+    const known = topology.controllers.map(({ id }) => id).join(", ");
+    throw new BadInput(`--id: found "${options.id}", expected one of ${known} (${topology.path})`);
+  }
+  const { operator } = readSecrets(topology, ["operator"]);
+  const logger = createLogger({ role: "controller", id: place.id });
+  const registry = createRegistry({ labels: { role: "controller", id: place.id } });
+  const { conductor, buckets } = await makeConductor(topology, place.id, operator, logger, registry);
+  let site: Site | null = null;
+  const admin = adminServer({
+    operatorSecret: operator,
+    registry,
+    ready: () => ({ ready: conductor.epoch !== null, why: "the control store has not answered" }),
+    routes: conductorRoutes({ id: place.id, conductor, buckets, site: () => site }),
+    onError: (error) => logger.warn({ err: error }, "an admin request failed"),
+  });
+  await listenOn(admin, place.admin);
+  conductor.start();
+  if (!siteIsElsewhere(topology.balancer.site)) {
+    const address = new URL(topology.balancer.site);
+    const handler = siteHandler(readPages(SITE_FOLDER), conductor);
+    const where = `${address.hostname}:${address.port === "" ? 80 : address.port}`;
+    site = startSite(where, handler, () => logger.info({ site: where }, "serving the site"));
+  }
+  logger.info({ admin: place.admin, control: topology.control }, "ready");
+  return {
+    async stop() {
+      await site?.stop();
+      await conductor.stop();
+      await closeServer(admin);
+    },
+  };
+}
+
+async function makeConductor(
+  topology: Topology,
+  id: string,
+  operatorSecret: string,
+  logger: Logger,
+  registry: Registry,
+): Promise<{ conductor: Conductor; buckets: BucketWatch[] }> {
+  const pack = openPack(topology.pack, { verify: false, memoryBytesMax: 0 });
+  const { manifest, digest } = pack;
+  pack.close();
+  const schedule = readSchedule(topology.pack);
+  const store = await openControlStore(topology.control);
+  const monotonicMs = (): number => performance.now();
+  const buckets = topology.buckets.map(
+    (bucket): BucketWatch =>
+      new BucketWatch({
+        id: bucket.id,
+        clients: adminsOf(bucket).map((admin) =>
+          adminClient({ admin, operatorSecret, timeoutMs: ADMIN_MS_MAX }),
+        ),
+        monotonicMs,
+        onNews: () => conductor.wake(),
+      }),
+  );
+  const conductor: Conductor = new Conductor({
+    id,
+    manifest,
+    closings: new Map(Array.from(schedule, ([round, { closesAt }]) => [round, closesAt])),
+    records: new Records(eventStore(store, manifest.event.id, digest)),
+    buckets,
+    randomKey,
+    monotonicMs,
+    wallMs: () => Date.now(),
+    onTick: (seconds) => registry.histogram("controller_tick_seconds").observe({}, seconds),
+    onTrouble: (error) => {
+      if (error === null) logger.info("the control store answers");
+      else logger.error({ err: error }, "the control store failed; it is tried again");
+    },
+    // Keys stand in installations and must not stand in a log.
+    onAction: (action, outcome) =>
+      logger.info(
+        { round: action.round, outcome, ...(action.kind === "change" ? { change: action.next.change } : {}) },
+        action.kind,
+      ),
+  });
+  registry.onCollect(() => {
+    registry.gauge("controller_leading").set({}, conductor.lease.leading ? 1 : 0);
+    registry.gauge("store_up").set({ store: "control" }, conductor.storeWorks ? 1 : 0);
+    for (const { id: bucket, nowMs } of conductor.world().buckets) {
+      if (nowMs !== null) registry.gauge("clock_offset_seconds").set({ bucket }, (nowMs - Date.now()) / 1000);
+    }
+  });
+  return { conductor, buckets };
+}
+
+/** Services first; persist knows its bucket as well when all of them are gone. Throws BadInput. */
+function adminsOf({ id, services, persist }: BucketPlace): string[] {
+  if (!Array.isArray(services)) {
+    throw new BadInput(
+      `topology: bucket ${id}: found services by discovery ("${services.discover}"), expected a list: the controller cannot ask a registry yet`,
+    );
+  }
+  return [...services, ...persist].map(({ admin }) => admin);
+}

@@ -1,0 +1,11 @@
+import { BadInput } from "@hongbao/preprocess";
+import { openDirectoryStore } from "./directory-store.ts";
+import type { ControlStore } from "./store.ts";
+
+/** Opens the control store that a topology names. Errors: BadInput (a kind we have not), Unreachable. */
+export async function openControlStore(place: string): Promise<ControlStore> {
+  if (/^[a-z0-9]+:\/\//.test(place)) {
+    throw new BadInput(`control: found "${place}", expected a directory: no other kind of store is built in`);
+  }
+  return openDirectoryStore(place);
+}

@@ -1,0 +1,76 @@
+import { STOCK_HEADER } from "@hongbao/bucket-service";
+import type { BucketPlace, ServicePlace } from "@hongbao/preprocess";
+import { BadInput } from "@hongbao/preprocess";
+import { answerIf } from "./answers.ts";
+import { MAPS } from "./maps.ts";
+import { POLICY } from "./policy.ts";
+
+/** One bucket: what HAProxy remembers of it, when it is busy, and its services. */
+export function bucketBackend(bucket: BucketPlace, restrictedRounds: number[]): string[] {
+  return [
+    ...endedRules(bucket.id, restrictedRounds),
+    "",
+    // Without a server HAProxy answers 503 (our busy) by itself. A rule on nbsrv would answer it during reloads too:
+    // in a worker that hands over, nbsrv is 0 while its servers still serve.
+    "# A fast busy is better than a slow one.",
+    answerIf("busy", `if { queue gt ${POLICY.queueMax} }`),
+    "",
+    "# One identity, in one place, and none of our own words from outside.",
+    'http-request set-header authorization "Bearer %[var(txn.token)]" if { var(txn.cookie) -m found }',
+    "http-request del-header cookie",
+    "http-request del-header x-hongbao- -m beg",
+    "",
+    ...serverLines(bucket),
+  ];
+}
+
+/** `ended`, learned from an answer of this bucket and forgotten soon, unless the stock is another one by then. */
+function endedRules(id: string, restrictedRounds: number[]): string[] {
+  const isGrab = "{ var(txn.grab) -m found }";
+  const isForAll = restrictedRounds.length === 0 ? "" : " !for_some";
+  return [
+    "# Ended, as far as this bucket goes.",
+    ...roundsAcl("for_some", restrictedRounds),
+    `http-request set-var(txn.key) url_param(k) if ${isGrab}`,
+    `http-request set-var-fmt(txn.place) %[var(txn.round)]/${id} if ${isGrab}`,
+    `http-request set-var-fmt(txn.stock) %[var(txn.place)]/%[var(txn.place),map_str(${MAPS.stocks})]/%[var(txn.key)] if ${isGrab}`,
+    answerIf("ended", `if ${isGrab} { var(txn.stock),map_str_int(${MAPS.ended}),sub(txn.now) -m int gt 0 }`),
+    `http-response set-map(${MAPS.ended}) %[var(txn.place)]/%[res.hdr(${STOCK_HEADER})]/%[var(txn.key)] %[date(${POLICY.endedMs},ms)] if { res.hdr(${STOCK_HEADER}) -m reg ^[0-9]{1,15}$ } { var(txn.key) -m found }${isForAll}`,
+    "http-response del-header x-hongbao- -m beg",
+  ];
+}
+
+/** HAProxy takes 64 words a line; several lines of one name are alternatives. */
+export function roundsAcl(name: string, rounds: number[]): string[] {
+  const lines: string[] = [];
+  for (let from = 0; from < rounds.length; from += 40) {
+    lines.push(`acl ${name} var(txn.round) -m str ${rounds.slice(from, from + 40).join(" ")}`);
+  }
+  return lines;
+}
+
+function serverLines({ id, services }: BucketPlace): string[] {
+  if (!Array.isArray(services)) {
+    throw new BadInput(
+      `topology: bucket ${id}: found services by discovery ("${services.discover}"), expected a list: the balancer cannot ask a registry yet`,
+    );
+  }
+  return [
+    "balance leastconn",
+    "http-reuse always",
+    // A grab may be sent twice: the second one gets the first one's prize.
+    `retries ${POLICY.retries}`,
+    "retry-on conn-failure empty-response",
+    "option redispatch 1",
+    "option httpchk GET /readyz",
+    "http-check expect status 200",
+    `default-server check inter ${POLICY.checkMs}ms fastinter ${POLICY.checkFastMs}ms downinter ${POLICY.checkMs}ms fall ${POLICY.checkFailures} rise 1 maxconn ${POLICY.requestsPerServerMax}`,
+    ...services.map(serverLine),
+  ];
+}
+
+/** Whether a service is ready is asked on its admin port, which the public one knows nothing of. */
+function serverLine({ id, http, admin }: ServicePlace): string {
+  const colon = admin.lastIndexOf(":");
+  return `server ${id} ${http} addr ${admin.slice(0, colon)} port ${admin.slice(colon + 1)}`;
+}

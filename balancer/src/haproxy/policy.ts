@@ -1,0 +1,57 @@
+/**
+ * Every bound and time-out of the way in, in one place. The relations between them are asserted below, because a
+ * number that looks harmless alone can undo another.
+ */
+import assert from "node:assert/strict";
+
+export const POLICY = Object.freeze({
+  /** Connections of clients at once, when nothing else is asked for. */
+  connectionsMax: 4_000,
+  /** Requests that one service process is given at once; more wait in the bucket's queue. */
+  requestsPerServerMax: 512,
+  /** Waiting requests of a bucket past which `busy` is answered at once. */
+  queueMax: 4_000,
+  queueMs: 1_000,
+  connectMs: 500,
+  /** A service answers `busy` itself long before this; only a frozen one lets it pass. */
+  serverMs: 3_000,
+  clientMs: 10_000,
+  /** For the whole head of a request, against slow clients. */
+  requestMs: 5_000,
+  /** Clients connect in the last minute before an opening and must find the connection alive. */
+  keepAliveMs: 75_000,
+  hardStopMs: 10_000,
+  checkMs: 500,
+  checkFastMs: 100,
+  checkFailures: 2,
+  /** Attempts after the first one, each on another server. Safe, because a grab asked twice wins once. */
+  retries: 3,
+  tokenLengthMax: 2_048,
+  headerBytesMax: 8_192,
+  bodyBytesMax: 65_536,
+  /** How long an `ended` learned from a bucket's answer is remembered. */
+  endedMs: 1_000,
+  retryAfterSeconds: 1,
+});
+
+/** HAProxy's buffer; one request head and what the rules add to it must fit. */
+const BUFFER_BYTES = 16_384;
+const ONE_MINUTE_MS = 60_000;
+
+assert(POLICY.keepAliveMs > ONE_MINUTE_MS);
+assert(POLICY.connectMs * (POLICY.retries + 1) <= POLICY.serverMs);
+assert(POLICY.queueMs + POLICY.serverMs < POLICY.clientMs);
+assert(POLICY.hardStopMs > POLICY.queueMs + POLICY.serverMs);
+assert(POLICY.headerBytesMax + POLICY.tokenLengthMax < BUFFER_BYTES);
+assert(POLICY.checkFastMs < POLICY.checkMs);
+
+/** Files that a process needs besides its connections: listeners, sockets, maps, checks, epoll. */
+const FILES_ASIDE = 200;
+
+/**
+ * How many client connections fit a limit of open files: each may need one to a service as well, and during a reload
+ * nothing is shared between the old process and the new one (each has the limit for itself).
+ */
+export function connectionsFor(filesMax: number): number {
+  return Math.max(100, Math.min(100_000, Math.floor((filesMax - FILES_ASIDE) / 2)));
+}

@@ -1,0 +1,25 @@
+/** `hongbao balancer render`: the configuration on stdout, or with its maps in a directory. */
+import { join, resolve } from "node:path";
+import { findTopology, print, readTopology, say } from "@hongbao/preprocess";
+import { CONFIG } from "./files.ts";
+import { readThreads, readManifest, writeFiles } from "./run.ts";
+import { render } from "./render.ts";
+
+export interface RenderCommandOptions {
+  topology?: string;
+  state?: string;
+  threads?: string;
+  out?: string;
+}
+
+export function runRender(options: RenderCommandOptions): void {
+  const topology = readTopology(findTopology(options.topology, options.state));
+  const threads = readThreads(options.threads);
+  if (options.out === undefined) {
+    const chosen = threads === undefined ? {} : { threads };
+    return print(render(topology, readManifest(topology.pack), chosen).trimEnd());
+  }
+  const dir = resolve(options.out);
+  writeFiles(dir, topology, threads, CONFIG);
+  say(`wrote ${join(dir, CONFIG)} and its maps; run HAProxy in that directory`);
+}

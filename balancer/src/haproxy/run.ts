@@ -1,0 +1,250 @@
+/** `hongbao balancer run`: one HAProxy, its maps, and an admin port. The edge: everything is read and checked here. */
+import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
+import { request, type Server } from "node:http";
+import { dirname, join, resolve } from "node:path";
+import { adminServer } from "@hongbao/bucket-service";
+import { createLogger, createRegistry, type Logger, type Registry } from "@hongbao/monitoring";
+import {
+  BadInput,
+  findTopology,
+  MANIFEST,
+  readSecrets,
+  readTopology,
+  type PackManifest,
+  type Topology,
+} from "@hongbao/preprocess";
+import { closeServer, listenOn, stopSignal } from "../listen.ts";
+import { Feed, type FeedPlan } from "./feed.ts";
+import { CONFIG, CONFIG_DRAFT, writeWhole } from "./files.ts";
+import { MAPS, mapText, pushedMaps, slotsMap } from "./maps.ts";
+import { Master, type HaproxyKeys } from "./master.ts";
+import { roundsView } from "./news.ts";
+import { connectionsFor } from "./policy.ts";
+import { render, TOKEN_KEY, TOKEN_KEY_PREVIOUS } from "./render.ts";
+
+export interface RunOptions {
+  topology?: string;
+  state?: string;
+  /** The directory that HAProxy runs in; default: `balancer` beside the topology file. */
+  dir?: string;
+  threads?: string;
+}
+
+export interface RunningBalancer {
+  reload(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Runs until SIGTERM or SIGINT. */
+export async function runBalancer(options: RunOptions): Promise<void> {
+  const stopped = stopSignal();
+  const balancer = await startBalancer(options);
+  await stopped;
+  await balancer.stop();
+}
+
+/** Resolves when HAProxy answers. Throws BadInput, Unreachable. */
+export async function startBalancer(options: RunOptions): Promise<RunningBalancer> {
+  const path = findTopology(options.topology, options.state);
+  const topology = readTopology(path);
+  const dir = resolve(options.dir ?? join(dirname(path), "balancer"));
+  const threads = readThreads(options.threads);
+  const { operator } = readSecrets(topology, ["operator"]);
+  const logger = createLogger({ role: "balancer", id: topology.balancer.listen });
+  const registry = createRegistry({ labels: { role: "balancer", id: topology.balancer.listen } });
+  mkdirSync(join(dir, "maps"), { recursive: true, mode: 0o700 });
+  writeFiles(dir, topology, threads, CONFIG);
+
+  const master = new Master({
+    dir,
+    keys: readKeys(topology),
+    onLine: (line) => logger.info({ haproxy: line }, "haproxy says"),
+    onDeath: (how, waitMs) => logger.error({ how, waitMs }, "haproxy ended; it is started again"),
+    onUp: () => void feed.compare(),
+  });
+  const feed: Feed = new Feed({
+    dir,
+    controllers: topology.controllers,
+    operatorSecret: operator,
+    plan: planOf(topology),
+    runtime: () => (master.running ? master.runtime : null),
+    onTrouble: (what, error) => logger.warn({ err: error }, `${what} failed; it is tried again`),
+  });
+  const reload = reloader({ path, dir, threads, master, feed, registry, logger });
+  const admin = await startAdmin({ topology, operator, master, feed, registry, logger, reload });
+  try {
+    await feed.start();
+    await master.start();
+  } catch (error) {
+    await feed.stop();
+    await closeServer(admin);
+    throw error;
+  }
+  logger.info({ listen: topology.balancer.listen, pid: master.pid, dir }, "ready");
+  return {
+    reload,
+    async stop() {
+      await feed.stop();
+      await master.stop();
+      await closeServer(admin);
+    },
+  };
+}
+
+/** Throws BadInput. */
+export function readThreads(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^[1-9]\d?$/.test(text)) return Number(text);
+  throw new BadInput(`--threads: found "${text}", expected 1 to 99`);
+}
+
+/** The pack's manifest, when the pack is a directory that is there already; the balancer can do without. */
+export function readManifest(pack: string): PackManifest | null {
+  const path = join(pack, MANIFEST);
+  if (!existsSync(path)) return null;
+  try {
+    return JSON.parse(readFileSync(path, "utf8")) as PackManifest;
+  } catch {
+    throw new BadInput(`${path}: is damaged: found no JSON`);
+  }
+}
+
+function planOf({ pack }: Topology): FeedPlan {
+  const manifest = readManifest(pack);
+  return { event: manifest?.event.id ?? null, rounds: manifest?.rounds.map(({ id }) => id) ?? null };
+}
+
+/** The keys of the users' tokens go to HAProxy by its environment; a file or a command line would show them. */
+function readKeys(topology: Topology): HaproxyKeys {
+  const [current, previous] = readSecrets(topology, ["token"]).token;
+  return { [TOKEN_KEY]: current!, ...(previous === undefined ? {} : { [TOKEN_KEY_PREVIOUS]: previous }) };
+}
+
+/** Hard limit of open files of this process, which HAProxy inherits. */
+function filesMax(): number {
+  const limit = /^Max open files\s+\S+\s+(\S+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
+  return limit === "unlimited" ? 1_000_000 : Number(limit ?? 1024);
+}
+
+/** Maps first, so that whoever reads the configuration finds them. What was pushed into the maps before stays. */
+export function writeFiles(
+  dir: string,
+  topology: Topology,
+  threads: number | undefined,
+  config: string,
+): void {
+  const options = {
+    connectionsMax: connectionsFor(filesMax()),
+    ...(threads === undefined ? {} : { threads }),
+  };
+  writeWhole(dir, MAPS.slots, slotsMap(topology));
+  const { rounds } = planOf(topology);
+  const unknown = {
+    [MAPS.rounds]: mapText(pushedMaps(roundsView(null, rounds)).rounds),
+    [MAPS.stocks]: "",
+    [MAPS.ended]: "",
+  };
+  for (const [name, text] of Object.entries(unknown)) {
+    if (!existsSync(join(dir, name))) writeWhole(dir, name, text);
+  }
+  writeWhole(dir, config, render(topology, readManifest(topology.pack), options));
+}
+
+/** Reads topology, pack and keys anew. A file that HAProxy refuses leaves everything as it is. */
+function reloader(parts: {
+  path: string;
+  dir: string;
+  threads: number | undefined;
+  master: Master;
+  feed: Feed;
+  registry: Registry;
+  logger: Logger;
+}): () => Promise<void> {
+  const { path, dir, threads, master, feed, registry, logger } = parts;
+  const reloads = registry.counter("balancer_reloads_total");
+  let last: Promise<void> = Promise.resolve();
+  const once = async (): Promise<void> => {
+    try {
+      const topology = readTopology(path);
+      const keys = readKeys(topology);
+      writeFiles(dir, topology, threads, CONFIG_DRAFT);
+      await master.check(CONFIG_DRAFT, keys);
+      feed.setPlan(planOf(topology));
+      renameSync(join(dir, CONFIG_DRAFT), join(dir, CONFIG));
+      await master.reload(keys);
+      reloads.inc({ outcome: "done" });
+      logger.info({ pid: master.pid }, "reloaded");
+    } catch (error) {
+      reloads.inc({ outcome: "failed" });
+      throw error;
+    }
+  };
+  // One at a time: a second one waits for the first.
+  return () => {
+    const next = last.then(once);
+    last = next.catch(() => undefined);
+    return next;
+  };
+}
+
+async function startAdmin(parts: {
+  topology: Topology;
+  operator: string;
+  master: Master;
+  feed: Feed;
+  registry: Registry;
+  logger: Logger;
+  reload: () => Promise<void>;
+}): Promise<Server> {
+  const { topology, operator, master, feed, registry, logger, reload } = parts;
+  registry.onCollect(() => {
+    if (Number.isFinite(feed.ageMs)) registry.gauge("balancer_sync_age_seconds").set({}, feed.ageMs / 1000);
+  });
+  const server = adminServer({
+    operatorSecret: operator,
+    // HAProxy's own exporter listens on a socket in its directory; the two are one page outside.
+    registry: {
+      ...registry,
+      text: async () => (await registry.text()) + (await haproxyMetrics(master).catch(() => "")),
+    },
+    ready: () => ({ ready: master.running, why: "haproxy is not running" }),
+    routes: (router) => {
+      router.get("/state", (context) => {
+        const heardMsAgo = Number.isFinite(feed.ageMs) ? Math.round(feed.ageMs) : null;
+        context.body = {
+          pid: master.pid,
+          state: master.running ? "running" : "down",
+          url: topology.balancer.url,
+          heardMsAgo,
+          known: feed.known,
+        };
+      });
+      router.post("/reload", async (context) => {
+        await reload();
+        context.body = { pid: master.pid };
+      });
+    },
+    onError: (error) => logger.error({ err: error }, "an admin request failed"),
+  });
+  await listenOn(server, topology.balancer.admin);
+  return server;
+}
+
+/** Errors: Unreachable, and what the socket says. */
+function haproxyMetrics(master: Master): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const call = request(
+      { socketPath: master.socketPath("metrics.sock"), path: "/metrics", timeout: 1_000 },
+      (response) => {
+        let text = "";
+        response.setEncoding("utf8");
+        response.on("data", (chunk: string) => (text += chunk));
+        response.on("end", () => resolve(text));
+        response.on("error", reject);
+      },
+    );
+    call.on("timeout", () => call.destroy(new Error("no answer")));
+    call.on("error", reject);
+    call.end();
+  });
+}

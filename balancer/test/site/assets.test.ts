@@ -1,0 +1,49 @@
+/** The static folder as a whole: light, complete, and without a call to anyone else. */
+import { readdir, readFile } from "node:fs/promises";
+import { gzipSync } from "node:zlib";
+import t from "tap";
+
+const SITE = new URL("../../site/", import.meta.url);
+const GZIP_BYTES_MAX = 60 * 1024;
+
+const names = await readdir(SITE);
+const texts = new Map<string, string>();
+for (const name of names) texts.set(name, await readFile(new URL(name, SITE), "utf8"));
+const page = texts.get("index.html") ?? "";
+
+void t.test("under 60 KB gzipped in all", async (t) => {
+  const bytes = [...texts.values()].reduce((sum, text) => sum + gzipSync(text, { level: 9 }).length, 0);
+  t.comment(`${bytes} bytes gzipped`);
+  t.ok(bytes < GZIP_BYTES_MAX);
+});
+
+void t.test("every asset that is asked for is there, and every module is asked for at once", async (t) => {
+  const asked = [...page.matchAll(/(?:href|src)="\/assets\/([^"]+)"/g)].map((match) => match[1]);
+  const imported = [...texts.values()]
+    .flatMap((text) => [...text.matchAll(/from "\.\/([^"]+)"/g)])
+    .map((match) => match[1]);
+  for (const name of [...asked, ...imported]) t.ok(names.includes(name ?? ""), name ?? "");
+  const modules = names.filter((name) => name.endsWith(".js"));
+  t.same(
+    modules.filter((name) => !asked.includes(name)),
+    [],
+    "no module is found out by importing only",
+  );
+});
+
+void t.test(
+  "nothing is loaded from elsewhere, and nothing inline stands in the way of a strict policy",
+  async (t) => {
+    for (const [name, text] of texts) {
+      const hosts = text.match(/https?:\/\/[^\s"'<)]+/g) ?? [];
+      const allowed = ["http://www.w3.org/2000/svg", "https://api.example.com"];
+      t.same(
+        hosts.filter((host) => !allowed.includes(host)),
+        [],
+        name,
+      );
+      t.notMatch(text, /innerHTML|document\.write|\beval\(|new Function/, name);
+    }
+    t.notMatch(page, /<script(?![^>]*\ssrc=)|<style|\sstyle="|\son\w+="/);
+  },
+);
