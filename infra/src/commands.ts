@@ -1,0 +1,83 @@
+/** The commands of this folder; what they need is imported when they run. */
+import type { Command } from "commander";
+import { Option } from "commander";
+import { registerBench } from "../bench/commands.ts";
+
+interface StateOption {
+  state?: string;
+}
+
+export interface UpCommandOptions extends StateOption {
+  buckets?: string;
+  services?: string;
+  event?: string;
+  port?: string;
+  opensIn?: string;
+  detach?: boolean;
+  supervise?: boolean;
+  fresh?: boolean;
+  replay?: boolean;
+}
+
+export interface RehearseCommandOptions extends StateOption {
+  users: string;
+  round?: string;
+  connections?: string;
+  threads?: string;
+  duration?: string;
+  wait?: string;
+  verify: boolean;
+  json?: boolean;
+  topology?: string;
+}
+
+const STATE = [
+  "--state <dir>",
+  "state directory (default: $HONGBAO_STATE, then .hongbao beside the script)",
+] as const;
+
+export function register(program: Command): void {
+  program
+    .command("up")
+    .description("runs a whole cluster on this machine; goes on where it was at the last start")
+    .option("--buckets <n>", "buckets, each with a Redis and a MariaDB of its own (default: 2)")
+    .option("--services <n>", "service processes of each bucket (default: 2)")
+    .option("--event <file>", "event file (default: the one of the state, then a sample)")
+    .option("--port <port>", "port of the page (default: that of the last start, then a free one)")
+    .option("--opens-in <seconds>", "shift all rounds so that the first opens this long after ready")
+    .option("--detach", "return when it is ready; `hongbao down` stops it")
+    .option("--fresh", "throw away the event of the state first")
+    .option("--replay", "run the article's event: 150,000 users, three rounds, real load, a summary")
+    .option(...STATE)
+    .addOption(new Option("--supervise").hideHelp())
+    .action(async (options: UpCommandOptions) => (await import("./cluster/command.ts")).runUp(options));
+  program
+    .command("down")
+    .description("stops the cluster of the state directory; fine when nothing runs")
+    .option(...STATE)
+    .action(async (options: StateOption) => (await import("./cluster/command.ts")).runDownCommand(options));
+  program
+    .command("rehearse")
+    .description("real load (wrk) through the balancer: users grab in a round's opening; ends with the audit")
+    .requiredOption("--users <n>", "the first so many of the user list")
+    .option("--round <id>", "the round (default: the open one, else the next)")
+    .option("--connections <n>", "connections to the balancer (default: 128)")
+    .option("--threads <n>", "threads of wrk (default: 2, or the processors if fewer)")
+    .option("--duration <seconds>", "at most so long (default: 300)")
+    .option("--wait <seconds>", "wait for the opening at most so long (default: 900)")
+    .option("--no-verify", "do not ask everybody's result at the end")
+    .option("--json", "one JSON document on stdout")
+    .option("--topology <file>", "topology file (default: $HONGBAO_TOPOLOGY, then the running cluster's)")
+    .option(...STATE)
+    .action(async (options: RehearseCommandOptions) =>
+      (await import("./rehearse/command.ts")).runRehearse(options),
+    );
+  program
+    .command("selftest [files...]")
+    .description("runs the tests with all that they need; --check: types, lint, format, house rules")
+    .option("--check", "the static checks instead")
+    .action(async (files: string[], options: { check?: boolean }) => {
+      await (await import("./selftest/command.ts")).runSelftest(files, options);
+    });
+  registerBench(program);
+}

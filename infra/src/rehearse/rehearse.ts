@@ -1,0 +1,216 @@
+/** A rehearsal: waits for a round's opening, sends every user through the balancer, proves the result. */
+import { createReadStream, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { BadInput, HongbaoError, Unreachable, type Topology } from "@hongbao/preprocess";
+import { errorLine, runHongbao, tryHongbao } from "../cluster/hongbao.ts";
+import { publishedRounds, type PublishedRound } from "../cluster/schedule.ts";
+import { dense, latencyOf, peakPerSecond, secondsToLastWin, sumCounts, type Latency } from "./figures.ts";
+import { Sampler, type SampledUser, type Samples } from "./sampler.ts";
+import { waitForKey } from "./start-file.ts";
+import { runWrk, STEP_MS, type WrkFigures } from "./wrk.ts";
+
+export interface RehearseOptions {
+  topology: Topology;
+  /** The first so many of the user list. */
+  users: number;
+  /** Default: the round that is open, else the next to open. */
+  round?: number;
+  connections: number;
+  threads: number;
+  durationSecondsMax: number;
+  /** How long to wait for the opening. */
+  waitSecondsMax: number;
+  verify: boolean;
+  tell: (text: string) => void;
+  signal?: AbortSignal;
+}
+
+export interface AuditReport {
+  ok: boolean;
+  rounds: { round: number; generated: Sum; issued: Sum; left: Sum; claimed: Sum; waiting: Sum }[];
+  violations: { promise: number; round: number; bucket: string; what: string }[];
+}
+
+interface Sum {
+  count: number;
+  amount: number;
+}
+
+export interface RehearseReport {
+  event: string;
+  round: number;
+  kind: "envelope" | "item";
+  users: number;
+  connections: number;
+  threads: number;
+  /** False when the time was over before every user had asked. */
+  finished: boolean;
+  /** Answers to grabs by result word; a win that was told before is `repeat`. */
+  answers: Record<string, number>;
+  errors: { connect: number; read: number; write: number; timeout: number; unanswered: number };
+  peakPerSecond: number;
+  /** From the first answer to the last new win; null when no prize went. */
+  secondsToLastWin: number | null;
+  soldOut: boolean;
+  latency: Record<string, Latency | null>;
+  /** Wins that clients were told of, and what `/result` knew of them afterwards. */
+  told: { wins: number; verified: number; missing: number; unknown: number };
+  series: { stepMs: number; answers: number[]; wins: number[] };
+  audit: AuditReport;
+}
+
+const SAMPLED_PART = 1 / 50;
+const SAMPLED_MIN = 20;
+const SAMPLED_MAX = 3_000;
+const SAMPLER_CONNECTIONS = 12;
+const PASSES_MAX = 4;
+
+/** Throws BadInput, Unreachable; what the audit found is in the report. */
+export async function rehearse(options: RehearseOptions): Promise<RehearseReport> {
+  const { topology, tell, signal } = options;
+  const { event, rounds } = await publishedRounds(topology);
+  const round = chooseRound(rounds, options.round);
+  const dir = mkdtempSync(join(tmpdir(), "hongbao-rehearse-"));
+  try {
+    const tokensPath = join(dir, "tokens");
+    await runHongbao(["token", "--all", "--out", tokensPath, "--topology", topology.path], signal);
+    const sampled = Math.min(
+      SAMPLED_MAX,
+      Math.max(SAMPLED_MIN, Math.ceil(options.users * SAMPLED_PART)),
+      options.users >> 1,
+    );
+    const users = await lastUsers(tokensPath, options.users, sampled);
+    tell(`Round ${round.id} of ${event}: ${options.users} users, ${options.connections} connections`);
+    const key = await waitForKey(topology, round, options.waitSecondsMax, tell, signal);
+    const { figures, samples, told } = await load(options, round, key, tokensPath, users);
+    tell("Auditing ...");
+    const audit = await auditReport(topology);
+    return report(options, event, round, figures, samples, told, audit);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** The one asked for, else an open one, else the next. */
+export function chooseRound(rounds: PublishedRound[], wanted?: number): PublishedRound {
+  if (wanted !== undefined) {
+    const round = rounds.find(({ id }) => id === wanted);
+    if (round?.state === "closed") throw new Unreachable(`round ${wanted} is closed`);
+    if (round) return round;
+    throw new BadInput(`--round: found ${wanted}, expected one of ${rounds.map(({ id }) => id).join(", ")}`);
+  }
+  const waiting = rounds.filter(({ state, opensAt }) => state === "scheduled" && opensAt !== null);
+  const next = waiting.sort((a, b) => Date.parse(a.opensAt!) - Date.parse(b.opensAt!))[0];
+  const round = rounds.find(({ state }) => state === "open") ?? next;
+  if (round) return round;
+  throw new Unreachable(
+    `no round is open or has a time to open (${rounds.map(({ id, state }) => `${id} ${state}`).join(", ")})`,
+  );
+}
+
+/** The sampled users: the last ones of the first `count` of the file. */
+async function lastUsers(path: string, count: number, sampled: number): Promise<SampledUser[]> {
+  const users: SampledUser[] = [];
+  let lines = 0;
+  const reader = createInterface({ input: createReadStream(path) });
+  for await (const line of reader) {
+    lines += 1;
+    if (lines > count - sampled && lines <= count) {
+      const [user = "", token = ""] = line.split("\t");
+      users.push({ user, token });
+    }
+  }
+  if (lines < count)
+    throw new BadInput(`--users: found ${count}, expected at most ${lines}, the users of the event`);
+  return users;
+}
+
+/** wrk and the sampler side by side; then the sampler looks for its wins. */
+async function load(
+  options: RehearseOptions,
+  round: PublishedRound,
+  key: string,
+  tokensPath: string,
+  users: SampledUser[],
+): Promise<{ figures: WrkFigures; samples: Samples; told: RehearseReport["told"] }> {
+  const { topology, verify, signal } = options;
+  const common = { url: topology.balancer.url, round: round.id, key, perUser: round.perUser };
+  const wrkDone = new AbortController();
+  const sampler = new Sampler({ ...common, users, connections: SAMPLER_CONNECTIONS, stop: wrkDone.signal });
+  try {
+    const sampling = sampler.run();
+    const figures = await runWrk({
+      ...common,
+      tokensPath,
+      users: options.users - users.length,
+      threads: options.threads,
+      connections: options.connections,
+      durationSecondsMax: options.durationSecondsMax,
+      passesMax: PASSES_MAX,
+      verify,
+      ...(signal ? { signal } : {}),
+    }).finally(() => wrkDone.abort());
+    const samples = await sampling;
+    const sampled = verify ? await sampler.verify() : { verified: 0, missing: [], unknown: 0 };
+    const looked = figures.verified + figures.missing;
+    const wins = figures.told_wins + [...samples.told.values()].reduce((sum, ids) => sum + ids.size, 0);
+    const told = {
+      wins,
+      verified: figures.verified + sampled.verified,
+      missing: figures.missing + sampled.missing.length,
+      unknown: verify ? figures.told_wins - looked + sampled.unknown : wins,
+    };
+    return { figures, samples, told };
+  } finally {
+    sampler.close();
+  }
+}
+
+/** `hongbao audit`: a report also when it found something; anything else is thrown with its exit code. */
+export async function auditReport(topology: Topology): Promise<AuditReport> {
+  const words = ["audit", "--json", "--topology", topology.path];
+  const { code, stdout, stderr } = await tryHongbao(words);
+  if (code > 1 || stdout.trim() === "") throw new HongbaoError(errorLine(stderr, words), code || 1);
+  return JSON.parse(stdout) as AuditReport;
+}
+
+function report(
+  options: RehearseOptions,
+  event: string,
+  round: PublishedRound,
+  figures: WrkFigures,
+  samples: Samples,
+  told: RehearseReport["told"],
+  audit: AuditReport,
+): RehearseReport {
+  const sampledCounts = Object.fromEntries(
+    Array.from(samples.latenciesMs, ([word, list]) => [word, list.length]),
+  );
+  const answers = dense(figures.answers);
+  const wins = dense(figures.wins);
+  return {
+    event,
+    round: round.id,
+    kind: round.kind,
+    users: options.users,
+    connections: options.connections,
+    threads: options.threads,
+    finished: figures.finished,
+    answers: sumCounts(figures.counts, sampledCounts),
+    errors: { ...figures.errors, unanswered: figures.unanswered + samples.errors },
+    peakPerSecond: peakPerSecond(answers, STEP_MS),
+    secondsToLastWin: secondsToLastWin(answers, wins, STEP_MS),
+    soldOut: audit.rounds.some((sum) => sum.round === round.id && sum.left.count === 0),
+    latency: Object.fromEntries(
+      ["won", "ended", ...samples.latenciesMs.keys()].map((word) => [
+        word,
+        latencyOf(samples.latenciesMs.get(word)),
+      ]),
+    ),
+    told,
+    series: { stepMs: STEP_MS, answers, wins },
+    audit,
+  };
+}

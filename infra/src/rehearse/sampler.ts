@@ -1,0 +1,161 @@
+/**
+ * A few users beside wrk whose every answer is timed: wrk's own latencies mix wins with the rest, and it cannot tell
+ * which request an answer belongs to. It asks at a gentle pace and so measures what a client sees under wrk's load.
+ */
+import { Agent, request } from "node:http";
+import { Agent as TlsAgent, request as tlsRequest } from "node:https";
+import { setTimeout as sleep } from "node:timers/promises";
+
+export interface SampledUser {
+  user: string;
+  token: string;
+}
+
+export interface SamplerJob {
+  url: string;
+  round: number;
+  key: string;
+  perUser: number;
+  users: SampledUser[];
+  connections: number;
+  /** Aborted when wrk has done. */
+  stop: AbortSignal;
+}
+
+export interface Samples {
+  /** Milliseconds from sending to the whole answer, by result word; a repeated win is `repeat`. */
+  latenciesMs: Map<string, number[]>;
+  /** Prize ids that were told, by user. */
+  told: Map<string, Set<string>>;
+  /** Requests that got no answer. */
+  errors: number;
+}
+
+interface Answer {
+  status: number;
+  body: string;
+}
+
+const PAUSE_MS = 15;
+const ANSWER_MS_MAX = 10_000;
+const SAMPLES_MAX = 200_000;
+
+export class Sampler {
+  readonly #job: SamplerJob;
+  readonly #agent: Agent;
+  readonly #samples: Samples = { latenciesMs: new Map(), told: new Map(), errors: 0 };
+  #next = 0;
+  #taken = 0;
+
+  constructor(job: SamplerJob) {
+    this.#job = job;
+    const options = { keepAlive: true, maxSockets: job.connections };
+    this.#agent = job.url.startsWith("https:") ? new TlsAgent(options) : new Agent(options);
+  }
+
+  /** Every user asks at least once (unless stopped); then they go on asking until the stop. */
+  async run(): Promise<Samples> {
+    const { users, connections } = this.#job;
+    if (users.length === 0) return this.#samples;
+    await Promise.all(Array.from({ length: Math.min(connections, users.length) }, () => this.#client()));
+    return this.#samples;
+  }
+
+  /** Told wins that `/result` does not know, and how many it knows. */
+  async verify(): Promise<{ verified: number; missing: string[]; unknown: number }> {
+    const outcome = { verified: 0, missing: [] as string[], unknown: 0 };
+    const path = `/v1/rounds/${this.#job.round}/result`;
+    const tokens = new Map(this.#job.users.map(({ user, token }) => [user, token]));
+    for (const [user, told] of this.#samples.told) {
+      const known = await this.#resultOf(path, tokens.get(user)!);
+      if (known === null) outcome.unknown += told.size;
+      else
+        for (const id of told) {
+          if (known.has(id)) outcome.verified += 1;
+          else outcome.missing.push(`${user}: ${id}`);
+        }
+    }
+    return outcome;
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  async #client(): Promise<void> {
+    const { users, perUser, stop } = this.#job;
+    while (!stop.aborted && this.#taken < SAMPLES_MAX) {
+      const turn = this.#next++;
+      const { user, token } = users[turn % users.length]!;
+      for (let n = 1; n <= perUser && !stop.aborted; n++) await this.#grab(user, token, n);
+      await sleep(PAUSE_MS, undefined, { signal: stop }).catch(() => undefined);
+    }
+  }
+
+  async #grab(user: string, token: string, n: number): Promise<void> {
+    const { round, key } = this.#job;
+    const sentAt = performance.now();
+    const answer = await this.#ask(
+      "POST",
+      `/v1/rounds/${round}/grab?k=${encodeURIComponent(key)}&n=${n}`,
+      token,
+    );
+    const tookMs = performance.now() - sentAt;
+    this.#taken += 1;
+    if (answer === null) {
+      this.#samples.errors += 1;
+      return;
+    }
+    const word = this.#note(user, answer);
+    const list = this.#samples.latenciesMs.get(word) ?? [];
+    list.push(tookMs);
+    this.#samples.latenciesMs.set(word, list);
+  }
+
+  #note(user: string, { status, body }: Answer): string {
+    const word = /^\s*\{\s*"result"\s*:\s*"(\w+)"/.exec(body)?.[1] ?? `http_${status}`;
+    if (word !== "won") return word;
+    const id = /"id"\s*:\s*"(\d+)"/.exec(body)?.[1] ?? "";
+    const told = this.#samples.told.get(user) ?? new Set();
+    if (told.has(id)) return "repeat";
+    this.#samples.told.set(user, told.add(id));
+    return "won";
+  }
+
+  async #resultOf(path: string, token: string): Promise<Set<string> | null> {
+    for (let tries = 0; tries < 5; tries++) {
+      const answer = await this.#ask("GET", path, token);
+      if (answer?.status === 200) {
+        const { wins } = JSON.parse(answer.body) as { wins: { prize: { id: string } }[] };
+        return new Set(wins.map(({ prize }) => prize.id));
+      }
+      await sleep(200 * (tries + 1));
+    }
+    return null;
+  }
+
+  #ask(method: string, path: string, token: string): Promise<Answer | null> {
+    const { url } = this.#job;
+    return new Promise((resolve) => {
+      const options = {
+        method,
+        agent: this.#agent,
+        timeout: ANSWER_MS_MAX,
+        headers: { authorization: `Bearer ${token}` },
+      };
+      const asked = (url.startsWith("https:") ? tlsRequest : request)(
+        new URL(path, url),
+        options,
+        (response) => {
+          let body = "";
+          response.setEncoding("utf8").on("data", (chunk: string) => (body += chunk));
+          response.once("end", () => resolve({ status: response.statusCode!, body }));
+          response.once("error", () => resolve(null));
+        },
+      );
+      asked.once("timeout", () => asked.destroy(new Error("no answer in time")));
+      asked.once("error", () => resolve(null));
+      asked.end(method === "POST" ? "" : undefined);
+    });
+  }
+}

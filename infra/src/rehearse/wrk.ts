@@ -1,0 +1,131 @@
+/** Runs wrk with our script: many users, many connections, little work for each answer. */
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Unreachable } from "@hongbao/preprocess";
+import { dieWithParent } from "../processes/child.ts";
+import { needBinary } from "../servers/binaries.ts";
+
+export interface WrkJob {
+  /** The balancer's public address. */
+  url: string;
+  round: number;
+  key: string;
+  perUser: number;
+  /** File of user<TAB>token lines; the first `users` of them are taken. */
+  tokensPath: string;
+  users: number;
+  threads: number;
+  connections: number;
+  durationSecondsMax: number;
+  /** How often one grab is asked while answers are `busy`. */
+  passesMax: number;
+  /** Ask everybody's result at the end and look for every told win in it. */
+  verify: boolean;
+  signal?: AbortSignal;
+}
+
+/** What the script writes; the keys of `answers` and `wins` are steps of time since `beganAtMs`. */
+export interface WrkFigures {
+  beganAtMs: number;
+  /** False when the time was over before every user had asked. */
+  finished: boolean;
+  lastWinAt: number;
+  counts: Record<string, number>;
+  results: Record<string, number>;
+  answers: Record<string, number>;
+  wins: Record<string, number>;
+  told_wins: number;
+  told_amount: number;
+  verified: number;
+  missing: number;
+  unanswered: number;
+  errors: { connect: number; read: number; write: number; timeout: number };
+}
+
+export const STEP_MS = 100;
+const SCRIPT = join(import.meta.dirname, "grab.lua");
+const FINISHED = "hongbao-rehearse: thread finished";
+/** An answer later than this counts as lost. */
+const ANSWER_SECONDS_MAX = 10;
+const OUTPUT_LENGTH_MAX = 64 * 1024;
+
+/** Runs until every user has asked or the time is over. Throws Unreachable when wrk cannot connect at all. */
+export async function runWrk(job: WrkJob): Promise<WrkFigures> {
+  const dir = mkdtempSync(join(tmpdir(), "hongbao-wrk-"));
+  try {
+    const out = join(dir, "figures.json");
+    const beganAtMs = Date.now();
+    writeFileSync(join(dir, "job.lua"), jobText(job, beganAtMs, out), { mode: 0o600 });
+    const output = await run(job, join(dir, "job.lua"));
+    const text = readText(out);
+    if (text === null) throw new Unreachable(`wrk against ${job.url}: ${lastLine(output)}`);
+    return { beganAtMs, ...(JSON.parse(text) as Omit<WrkFigures, "beganAtMs">) };
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+function jobText(job: WrkJob, beganAtMs: number, out: string): string {
+  const fields = {
+    host: new URL(job.url).host,
+    grab: `/v1/rounds/${job.round}/grab?k=${encodeURIComponent(job.key)}`,
+    result: `/v1/rounds/${job.round}/result`,
+    tokens: job.tokensPath,
+    users: job.users,
+    threads: job.threads,
+    per_user: job.perUser,
+    passes_max: job.passesMax,
+    verify: job.verify,
+    began_at: beganAtMs / 1000,
+    step: STEP_MS / 1000,
+    out,
+  };
+  // JSON's strings, numbers and booleans are Lua's too.
+  const lines = Object.entries(fields).map(([name, value]) => `  ${name} = ${JSON.stringify(value)},`);
+  return `return {\n${lines.join("\n")}\n}\n`;
+}
+
+async function run(job: WrkJob, jobPath: string): Promise<string> {
+  const words = [
+    `-t${job.threads}`,
+    `-c${Math.max(job.connections, job.threads)}`,
+    `-d${job.durationSecondsMax}s`,
+    `--timeout=${ANSWER_SECONDS_MAX}s`,
+    `-s${SCRIPT}`,
+    job.url,
+  ];
+  const wrapped = dieWithParent(needBinary("wrk", "wrk"), words);
+  const child = spawn(wrapped.command, wrapped.args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+    env: { ...process.env, HONGBAO_REHEARSE_JOB: jobPath },
+  });
+  // wrk sleeps for the whole duration; SIGINT is its way to end early with all its figures.
+  const end = () => void child.kill("SIGINT");
+  job.signal?.addEventListener("abort", end, { once: true });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (chunk: string) => {
+      output = (output + chunk).slice(-OUTPUT_LENGTH_MAX);
+      if (output.split(FINISHED).length > job.threads) end();
+    });
+  }
+  await new Promise<void>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", () => resolve());
+  });
+  job.signal?.removeEventListener("abort", end);
+  return output;
+}
+
+function readText(path: string): string | null {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return null;
+  }
+}
+
+const lastLine = (text: string): string => text.trim().split("\n").at(-1) || "no word";
