@@ -20,13 +20,23 @@ export default tseslint.config(
       "@typescript-eslint/no-floating-promises": [
         "error",
         // tap waits for its subtests by itself.
-        { allowForKnownSafePromises: [{ from: "package", package: "@tapjs/core", name: "PromiseWithSubtest" }] },
+        {
+          allowForKnownSafePromises: [
+            { from: "package", package: "@tapjs/core", name: "PromiseWithSubtest" },
+          ],
+        },
       ],
       "@typescript-eslint/no-misused-promises": "error",
-      "@typescript-eslint/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }],
+      "@typescript-eslint/switch-exhaustiveness-check": [
+        "error",
+        { considerDefaultExhaustiveForUnions: true },
+      ],
       "@typescript-eslint/no-non-null-assertion": "off",
       "@typescript-eslint/require-await": "off",
-      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true, allowBoolean: true }],
+      "@typescript-eslint/restrict-template-expressions": [
+        "error",
+        { allowNumber: true, allowBoolean: true },
+      ],
       "max-lines": ["error", { max: 450, skipBlankLines: true, skipComments: true }],
       "prefer-const": "error",
       eqeqeq: ["error", "smart"],
@@ -43,7 +53,9 @@ export default tseslint.config(
               group: [`@hongbao/${other}`, `@hongbao/${other}/*`],
               message: `${folder} may not import ${other}: see the map of the house in README.md.`,
             })),
-            ...(folder === "monitoring" ? [] : [{ group: ["prom-client"], message: "Only monitoring imports prom-client." }]),
+            ...(folder === "monitoring"
+              ? []
+              : [{ group: ["prom-client"], message: "Only monitoring imports prom-client." }]),
           ],
         },
       ],

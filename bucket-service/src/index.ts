@@ -11,3 +11,7 @@ export { auditBucket, type BucketAudit, type RoundAudit, type Sum, type Violatio
 export { answerTable, type AnswerWord } from "./grab/answers.ts";
 export { STOCK_HEADER, SECOND_PASS_HEADER } from "./doors/http.ts";
 export { AdminError, adminServer, readJson, type AdminParts } from "./admin/server.ts";
+/** What HAProxy's configuration and the SPOP door must agree on. */
+export { spopPolicy } from "./doors/spop/agent.ts";
+export { VARIABLES as SPOP_VARIABLES } from "./doors/spop/ack.ts";
+export { GRAB_ARGUMENTS, GRAB_MESSAGE } from "./doors/spop/notify.ts";

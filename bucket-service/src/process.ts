@@ -1,4 +1,5 @@
 import { createServer, type Server } from "node:http";
+import type { Server as NetServer } from "node:net";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Pool } from "mysql2/promise";
@@ -18,8 +19,10 @@ import {
 } from "@hongbao/preprocess";
 import { bucketRoutes } from "./admin/routes.ts";
 import { adminServer } from "./admin/server.ts";
+import { GrabDesk } from "./doors/grab-desk.ts";
 import { httpDoor } from "./doors/http.ts";
 import { Identity } from "./doors/identity.ts";
+import { SpopAgent } from "./doors/spop/agent.ts";
 import { AnswerWriter } from "./grab/answers.ts";
 import { BucketView } from "./grab/bucket-view.ts";
 import { DurableWait } from "./grab/durable-wait.ts";
@@ -103,10 +106,10 @@ function openStores(frame: Frame): {
   };
 }
 
-/** Starts a service process: HTTP door, grab core, admin port. Resolves when the doors listen. */
+/** Starts a service process: both doors, grab core, admin port. Resolves when the doors listen. */
 export async function startService(
   frame: Frame,
-  place: { http: string; admin: string },
+  place: { http: string; spop: string; admin: string },
 ): Promise<RunningPart> {
   const { bucket, secrets, pack, logger, registry, topology } = frame;
   const { manifest } = pack;
@@ -138,6 +141,7 @@ export async function startService(
   });
   const answers = registry.counter("http_requests_total");
   const onError = (error: unknown): void => logger.error({ err: error }, "a request failed");
+  const opensAtMs = (round: number): number | null => view.round(round)?.opensAtMs ?? null;
   const door = createServer(
     { keepAliveTimeout: doorPolicy.keepAliveTimeoutMs, headersTimeout: doorPolicy.headersTimeoutMs },
     httpDoor({
@@ -145,13 +149,15 @@ export async function startService(
       writer,
       identity: new Identity(secrets.token),
       wins,
-      opensAtMs: (round) => view.round(round)?.opensAtMs ?? null,
+      opensAtMs,
       onAnswer: (route, result) =>
         answers.inc({ door: "http", route, result: result === "not_found" ? "ok" : result }),
       onError,
     }),
   );
   door.requestTimeout = doorPolicy.requestTimeoutMs;
+  const desk = new GrabDesk({ core, writer, opensAtMs, onError });
+  const agent = spopAgent(frame, desk);
   let draining = false;
   const admin = adminServer({
     operatorSecret: secrets.operator,
@@ -165,12 +171,19 @@ export async function startService(
   await view.refresh();
   void view.run();
   await listen(door, place.http);
+  await listen(agent.server, place.spop);
   await listen(admin, place.admin);
-  logger.info({ http: place.http, admin: place.admin, users: users.size, prizes: pack.prizeCount }, "ready");
+  logger.info(
+    { http: place.http, spop: place.spop, admin: place.admin, users: users.size, prizes: pack.prizeCount },
+    "ready",
+  );
   return {
     async stop() {
       draining = true;
+      agent.drain();
       await sleep(doorPolicy.drainMs);
+      // The agent first: what it leaves unanswered HAProxy brings to an HTTP door, perhaps to this one.
+      await agent.stop(doorPolicy.finishMsMax);
       await close(door);
       await close(admin);
       view.stop();
@@ -178,6 +191,18 @@ export async function startService(
       await end();
     },
   };
+}
+
+function spopAgent({ secrets, logger, registry }: Frame, desk: GrabDesk): SpopAgent {
+  const answers = registry.counter("http_requests_total");
+  return new SpopAgent({
+    desk,
+    secrets: secrets.spop,
+    onAnswers: (result, count) => {
+      answers.inc({ door: "spop", route: "grab", result: result === "not_found" ? "ok" : result }, count);
+    },
+    onFault: (what) => logger.warn(what),
+  });
 }
 
 /** Starts a persist process: journal → MySQL, and an admin port. */
@@ -230,7 +255,7 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
   return {
     async stop() {
       persist.stop();
-      await Promise.race([running, sleep(doorPolicy.finishMsMax)]);
+      await Promise.race([running, sleep(doorPolicy.finishMsMax, undefined, { ref: false })]);
       await close(admin);
       view.stop();
       probe.stop();
@@ -288,7 +313,7 @@ function viewMetrics(frame: Frame, view: BucketView, mysqlUp: () => boolean): vo
 }
 
 /** Listens on `host:port`. Errors: Unreachable when the address is taken or is not ours. */
-async function listen(server: Server, address: string): Promise<void> {
+async function listen(server: NetServer, address: string): Promise<void> {
   const colon = address.lastIndexOf(":");
   const host = address.slice(0, colon).replace(/^\[|\]$/g, "");
   await new Promise<void>((resolve, reject) => {

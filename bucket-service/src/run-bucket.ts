@@ -32,7 +32,7 @@ export async function runBucket(options: BucketOptions): Promise<void> {
   await Promise.all(running.map((part) => part.stop()));
 }
 
-type ServiceAddress = { id: string; http: string; admin: string };
+type ServiceAddress = { id: string; http: string; spop: string; admin: string };
 
 function placesOf(
   bucket: BucketPlace,

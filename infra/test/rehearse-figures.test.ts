@@ -2,7 +2,14 @@ import fc from "fast-check";
 import t from "tap";
 import { condense, svgPicture, terminalPicture } from "../src/replay/picture.ts";
 import { faults, summaryText, type ReplaySummary } from "../src/replay/summary.ts";
-import { dense, latencyOf, peakPerSecond, secondsToLastWin, sumCounts } from "../src/rehearse/figures.ts";
+import {
+  dense,
+  latencyOf,
+  peakPerSecond,
+  secondsToLastWin,
+  sumCounts,
+  withMoments,
+} from "../src/rehearse/figures.ts";
 import { parseStartFile } from "../src/rehearse/start-file.ts";
 import type { RehearseReport } from "../src/rehearse/rehearse.ts";
 import { reportText } from "../src/rehearse/text.ts";
@@ -36,6 +43,7 @@ t.test("sparse series become dense, and tell when the last win was", async (t) =
   t.same(dense({}), []);
   t.equal(secondsToLastWin([0, 0, 4, 4, 4], [0, 0, 2, 1, 0], 100), 0.2);
   t.equal(secondsToLastWin([1], [0], 100), null);
+  t.same(withMoments([1, 1], [0, 150, 420, -3], 100), [3, 2, 0, 0, 1]);
   t.same(sumCounts({ a: 1 }, { a: 2, b: 3 }), { a: 3, b: 3 });
 });
 
@@ -63,6 +71,7 @@ const report = (change: Partial<RehearseReport> = {}): RehearseReport => ({
   answers: { won: 9, ended: 11 },
   errors: { connect: 0, read: 0, write: 0, timeout: 0, unanswered: 0 },
   peakPerSecond: 20,
+  peakWinsPerSecond: 9,
   secondsToLastWin: 0.3,
   soldOut: true,
   latency: { won: { count: 9, p50Ms: 1.5, p99Ms: 3, maxMs: 3 }, ended: null },

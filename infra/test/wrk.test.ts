@@ -12,7 +12,7 @@ const USERS = 1_000;
 const PRIZES = 600;
 
 /** A balancer with one round: some first answers are `busy`, some connections are cut, some wins are forgotten. */
-async function fakeBalancer(options: { cutEvery?: number; forget?: boolean } = {}) {
+async function fakeBalancer(options: { cutEvery?: number; forget?: boolean; neverBusy?: boolean } = {}) {
   const wins = new Map<string, number>();
   const asked = new Map<string, number>();
   let requests = 0;
@@ -26,15 +26,14 @@ async function fakeBalancer(options: { cutEvery?: number; forget?: boolean } = {
       const id = options.forget ? undefined : wins.get(token);
       return answer(200, { round: 1, wins: id === undefined ? [] : [won(id)] });
     }
-    const n = new URL(request.url!, "http://x").searchParams.get("n");
     if (!request.url!.startsWith("/v1/rounds/1/grab?k=open")) return answer(404, { result: "not_found" });
     requests += 1;
     if (options.cutEvery && requests % options.cutEvery === 0) return response.destroy();
-    const who = `${token}/${n}`;
-    asked.set(who, (asked.get(who) ?? 0) + 1);
-    if (asked.get(who) === 1 && asked.size % 10 === 0) return answer(503, { result: "busy" });
-    if (!wins.has(who) && wins.size < PRIZES) wins.set(who, 1_000 + wins.size).set(token, 999 + wins.size);
-    return wins.has(who) ? answer(200, won(wins.get(who)!)) : answer(200, { result: "ended", round: 1 });
+    asked.set(token, (asked.get(token) ?? 0) + 1);
+    if (!options.neverBusy && asked.get(token) === 1 && asked.size % 10 === 0)
+      return answer(503, { result: "busy" });
+    if (!wins.has(token) && wins.size < PRIZES) wins.set(token, 1_000 + wins.size);
+    return wins.has(token) ? answer(200, won(wins.get(token)!)) : answer(200, { result: "ended", round: 1 });
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -87,6 +86,17 @@ t.test("every user asks, busy ones again, and every told win is found again", as
   t.equal(sum(figures.answers), sum(figures.counts));
   t.equal(sum(figures.wins), figures.told_wins);
   t.equal(figures.results.ok, USERS);
+});
+
+t.test("one pass reaches every user once", async (t) => {
+  const balancer = await fakeBalancer({ neverBusy: true });
+  t.teardown(balancer.close);
+  let starts = 0;
+  const onStart = () => void (starts += 1);
+  const figures = await runWrk(job(temporaryState(t), balancer.url, { verify: false, onStart }));
+  t.same([...balancer.asked.values()], new Array(USERS).fill(1));
+  t.same(figures.counts, { won: PRIZES, ended: USERS - PRIZES });
+  t.equal(starts, 1);
 });
 
 t.test("a win that is not there any more is found missing", async (t) => {

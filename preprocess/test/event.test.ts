@@ -267,7 +267,10 @@ t.test("an event file in another encoding is refused", async (t) => {
 });
 
 t.test("a round without times is opened and closed by command", async (t) => {
-  const text = eventText([{ opensAt: "manual", closesAt: "manual" }]).replace(/^ +(opensAt|closesAt): .*\n/gm, "");
+  const text = eventText([{ opensAt: "manual", closesAt: "manual" }]).replace(
+    /^ +(opensAt|closesAt): .*\n/gm,
+    "",
+  );
   const { rounds } = readEvent(writeEvent(temporaryDir(t), { event: text }));
   t.match(rounds[0], { opensAt: { kind: "manual" }, closesAt: { kind: "manual" } });
 });

@@ -15,8 +15,8 @@ export interface BucketWatchParts {
   /** Clients of the bucket's processes; the first that answers is kept. */
   clients: AdminClient[];
   monotonicMs: () => number;
-  /** News came: something may be due. */
-  onNews?: () => void;
+  /** An installation came to its end: the next step may be due. */
+  onInstalled?: () => void;
 }
 
 export class BucketWatch {
@@ -72,7 +72,7 @@ export class BucketWatch {
 
   /** One look; never rejects. A process that cannot reach its Redis knows nothing of the bucket. */
   async look(): Promise<void> {
-    const { clients, monotonicMs, onNews } = this.#parts;
+    const { clients, monotonicMs } = this.#parts;
     this.#lookingSinceMs = monotonicMs();
     for (let tries = 0; tries < clients.length; tries += 1) {
       const state = await clients[this.#client]!.state().catch(() => null);
@@ -81,7 +81,6 @@ export class BucketWatch {
         this.#reachedAtMs = monotonicMs();
         this.#lookingSinceMs = Infinity;
         this.#clock.saw(state.timeMs, this.#reachedAtMs);
-        onNews?.();
         return;
       }
       this.#client = (this.#client + 1) % clients.length;
@@ -106,7 +105,7 @@ export class BucketWatch {
     } finally {
       this.#installing.delete(round);
     }
-    this.#parts.onNews?.();
+    this.#parts.onInstalled?.();
   }
 
   /** So that the next step of an opening need not wait for the next look. */

@@ -2,7 +2,6 @@
  * The conductor: looks at buckets and control store, asks decide() what to do, does it, again and again. It holds nothing
  * that is not in the control store, so any number of them may run and any may be killed at any step.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import { BadInput, Unreachable, type PackManifest, type TimeExpression } from "@hongbao/preprocess";
 import type { BucketWatch } from "./bucket-watch.ts";
 import { judgeNow } from "./clock.ts";
@@ -31,6 +30,7 @@ export interface ConductorParts {
   randomKey: () => string;
   monotonicMs: () => number;
   wallMs: () => number;
+  sleep: (ms: number) => Promise<void>;
   onTick?: (seconds: number) => void;
   /** The control store failed, or works again (null). */
   onTrouble?: (error: unknown) => void;
@@ -123,12 +123,15 @@ export class Conductor {
     const { nowMs, records } = this.world();
     const due = [...records.values()].flatMap(({ opensAtMs, closesAtMs }) => [opensAtMs, closesAtMs]);
     const waits = due.flatMap((ms) => (ms === null || nowMs === null || ms <= nowMs ? [] : [ms - nowMs]));
-    const woken = new Promise<void>((resolve) => (this.#wake = resolve));
-    const timer = new AbortController();
     const restMs = Math.max(1, Math.ceil(Math.min(TICK_MS, ...waits)));
-    const slept = sleep(restMs, undefined, { signal: AbortSignal.any([signal, timer.signal]) });
-    await Promise.race([slept.catch(() => undefined), woken]);
-    timer.abort();
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, restMs);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (signal.aborted) this.#wake();
+    });
   }
 
   /** Reads the store, then takes steps as long as they lead somewhere. Errors: Unreachable (the control store). */
@@ -137,6 +140,7 @@ export class Conductor {
     this.#epoch ??= await records.epoch();
     this.#records = await records.rounds(this.#roundIds);
     for (const [round, { value }] of this.#records) {
+      await records.logChange(value);
       if (value.state !== "scheduled" && !this.#keys.has(round)) await this.#readKey(round);
     }
     for (let step = 0; step < STEPS_MAX; step += 1) {
@@ -145,7 +149,7 @@ export class Conductor {
       const actions = decide(world);
       if (actions.length === 0) break;
       const done = Promise.allSettled(actions.map((action) => this.#act(action)));
-      const results = await Promise.race([done, sleep(STEP_MS_MAX).then(() => null)]);
+      const results = await Promise.race([done, this.#parts.sleep(STEP_MS_MAX).then(() => null)]);
       const failed = results?.find((result) => result.status === "rejected");
       if (failed) throw failed.reason;
       // Slow buckets: what they do shows at the next tick.

@@ -116,7 +116,8 @@ function decideRound(world: World, record: RoundRecord): Action[] {
   const installs = seen
     .filter(({ seen }) => seen.v < record.v)
     .map(({ bucket }): Action => ({ kind: "install", round, bucket: bucket.id, installation }));
-  const ready = seen.filter(({ bucket }) => !bucket.refusing);
+  // One that refused may have taken it all the same: what it holds counts, not what it answered.
+  const ready = seen.filter(({ bucket, seen }) => !bucket.refusing || holds(seen, installation));
   const isSure = ready.length > 0 && !world.buckets.some(({ unsure }) => unsure);
   const isInstalled = isSure && ready.every(({ seen }) => holds(seen, installation));
   if (record.state !== "open" || record.published || !isInstalled) return installs;

@@ -64,6 +64,8 @@ export function eventStore(store: ControlStore, event: string, packDigest: strin
 /** Errors of all: Unreachable, and what a damaged record gives. */
 export class Records {
   readonly #store: ControlStore;
+  /** By round: up to which change the log is known to be complete. */
+  readonly #logged = new Map<number, number>();
 
   /** `store` is an eventStore(). */
   constructor(store: ControlStore) {
@@ -94,11 +96,11 @@ export class Records {
    * The change before is logged first, so that no change can be overwritten before it is in the log.
    */
   async putRound(next: RoundRecord, before: Stored<RoundRecord> | null): Promise<Stored<RoundRecord> | null> {
-    if (before !== null) await this.#logChange(before.value);
+    if (before !== null) await this.logChange(before.value);
     const condition = before === null ? { ifNoneMatch: true as const } : { ifMatch: before.etag };
     const etag = await this.#store.put(`rounds/${next.round}`, JSON.stringify(next), condition);
     if (etag === null) return null;
-    await this.#logChange(next);
+    await this.logChange(next);
     return { value: next, etag };
   }
 
@@ -133,11 +135,16 @@ export class Records {
     return entries.flatMap((entry) => (entry === null ? [] : [entry.value]));
   }
 
-  /** Named by the change itself, so that whoever writes it a second time changes nothing. */
-  async #logChange({ round, n, change }: RoundRecord): Promise<void> {
+  /**
+   * Writes a record's last change into the log, unless it is there: its author may have been killed before. Named by the
+   * change itself, so that whoever writes it a second time changes nothing.
+   */
+  async logChange({ round, n, change }: RoundRecord): Promise<void> {
+    if ((this.#logged.get(round) ?? 0) >= n) return;
     const entry: LogEntry = { ...change, round };
     const name = `log/${logTime(change.atMs)}-round-${round}-${String(n).padStart(6, "0")}`;
     await this.#store.put(name, JSON.stringify(entry), { ifNoneMatch: true });
+    this.#logged.set(round, n);
   }
 
   async #get<T>(name: string, schema: z.ZodType<T>): Promise<Stored<T> | null> {

@@ -1,6 +1,7 @@
 /** `hongbao controller`: the edge of the conductor. Everything is read and checked here. */
 import { join } from "node:path";
-import { adminClient, adminServer } from "@hongbao/bucket-service";
+import { setTimeout as sleep } from "node:timers/promises";
+import { adminClient, AdminError, adminServer } from "@hongbao/bucket-service";
 import { createLogger, createRegistry, type Logger, type Registry } from "@hongbao/monitoring";
 import {
   BadInput,
@@ -57,7 +58,10 @@ export async function startController(options: ControllerOptions): Promise<{ sto
     registry,
     ready: () => ({ ready: conductor.epoch !== null, why: "the control store has not answered" }),
     routes: conductorRoutes({ id: place.id, conductor, buckets, site: () => site }),
-    onError: (error) => logger.warn({ err: error }, "an admin request failed"),
+    onError: (error) => {
+      // What a caller is told is the caller's matter.
+      if (!(error instanceof AdminError)) logger.error({ err: error }, "an admin request failed");
+    },
   });
   await listenOn(admin, place.admin);
   conductor.start();
@@ -98,7 +102,7 @@ async function makeConductor(
           adminClient({ admin, operatorSecret, timeoutMs: ADMIN_MS_MAX }),
         ),
         monotonicMs,
-        onNews: () => conductor.wake(),
+        onInstalled: () => conductor.wake(),
       }),
   );
   const conductor: Conductor = new Conductor({
@@ -110,6 +114,7 @@ async function makeConductor(
     randomKey,
     monotonicMs,
     wallMs: () => Date.now(),
+    sleep: (ms) => sleep(ms),
     onTick: (seconds) => registry.histogram("controller_tick_seconds").observe({}, seconds),
     onTrouble: (error) => {
       if (error === null) logger.info("the control store answers");

@@ -37,6 +37,8 @@ function endedRules(id: string, restrictedRounds: number[]): string[] {
     answerIf("ended", `if ${isGrab} { var(txn.stock),map_str_int(${MAPS.ended}),sub(txn.now) -m int gt 0 }`),
     `http-response set-map(${MAPS.ended}) %[var(txn.place)]/%[res.hdr(${STOCK_HEADER})]/%[var(txn.key)] %[date(${POLICY.endedMs},ms)] if { res.hdr(${STOCK_HEADER}) -m reg ^[0-9]{1,15}$ } { var(txn.key) -m found }${isForAll}`,
     "http-response del-header x-hongbao- -m beg",
+    // The service's word about its connection with us; ours with the client has other times.
+    "http-response del-header keep-alive",
   ];
 }
 

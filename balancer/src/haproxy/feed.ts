@@ -117,7 +117,7 @@ export class Feed {
     try {
       const response = await fetch(`http://${admin}/admin/balancer`, {
         headers: { authorization: `Bearer ${this.#parts.operatorSecret}` },
-        signal: AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(ASK_MS_MAX)]),
+        signal: AbortSignal.timeout(ASK_MS_MAX),
       });
       return response.ok ? readNews(await response.json()) : (await response.body?.cancel(), null);
     } catch {

@@ -32,6 +32,7 @@ export interface MasterParts {
   onUp?: () => void;
 }
 
+const MASTER_SOCKET = "master.sock";
 const UP_MS_MAX = 10_000;
 const POLL_MS = 20;
 /** One that lived so long is started again at once; shorter lives wait longer and longer. */
@@ -49,6 +50,8 @@ type Phase = "stopped" | "starting" | "running" | "waiting" | "stopping";
 
 export class Master {
   readonly runtime: Runtime;
+  /** The master's own socket; it answers when the master listens to signals, not before. */
+  readonly #cli: Runtime;
   readonly #parts: MasterParts;
   #keys: HaproxyKeys;
   #phase: Phase = "stopped";
@@ -62,6 +65,7 @@ export class Master {
     this.#parts = parts;
     this.#keys = parts.keys;
     this.runtime = openRuntime(() => this.socketPath("runtime.sock"));
+    this.#cli = openRuntime(() => this.socketPath(MASTER_SOCKET));
   }
 
   /** The master's process ID, or null while there is none. */
@@ -142,7 +146,17 @@ export class Master {
   }
 
   #spawn(more: string[]): void {
-    const words = [...DIE_WITH_US, String(process.pid), "haproxy", "-W", "-f", CONFIG, ...more];
+    const words = [
+      ...DIE_WITH_US,
+      String(process.pid),
+      "haproxy",
+      "-W",
+      "-S",
+      `unix@${MASTER_SOCKET},mode,600`,
+      "-f",
+      CONFIG,
+      ...more,
+    ];
     const child = spawn("setpriv", words, {
       cwd: this.#parts.dir,
       env: environment(this.#keys),
@@ -157,7 +171,10 @@ export class Master {
         this.#parts.onLine?.(line);
       });
     }
-    child.once("error", (error) => this.#ended(child, error.message));
+    child.once("error", (error) => {
+      this.#lastWords.push(error.message);
+      this.#ended(child, error.message);
+    });
     child.once("exit", (code, signal) => this.#ended(child, signal ?? `code ${code}`));
   }
 
@@ -167,7 +184,7 @@ export class Master {
     const end = performance.now() + UP_MS_MAX;
     while (isAlive(child) && performance.now() < end) {
       const pid = await workerPid(this.runtime).catch(() => null);
-      if (pid !== null && pid !== before) {
+      if (pid !== null && pid !== before && (await this.#masterListens())) {
         if (this.#phase === "starting") this.#phase = "running";
         this.#parts.onUp?.();
         return;
@@ -175,6 +192,12 @@ export class Master {
       await sleep(POLL_MS);
     }
     throw new Unreachable(`haproxy did not come up: ${alerts(this.#lastWords)}`);
+  }
+
+  /** A signal that comes before it does is lost. */
+  async #masterListens(): Promise<boolean> {
+    const answer = await this.#cli.command("show proc").catch(() => "");
+    return answer.includes("master");
   }
 
   #ended(child: ChildProcess, how: string): void {

@@ -22,6 +22,8 @@ export const POLICY = Object.freeze({
   keepAliveMs: 75_000,
   hardStopMs: 10_000,
   checkMs: 500,
+  /** A busy process may answer late; a dead one refuses at once and is found out without this. */
+  checkAnswerMs: 1_000,
   checkFastMs: 100,
   checkFailures: 2,
   /** Attempts after the first one, each on another server. Safe, because a grab asked twice wins once. */
@@ -45,13 +47,13 @@ assert(POLICY.hardStopMs > POLICY.queueMs + POLICY.serverMs);
 assert(POLICY.headerBytesMax + POLICY.tokenLengthMax < BUFFER_BYTES);
 assert(POLICY.checkFastMs < POLICY.checkMs);
 
-/** Files that a process needs besides its connections: listeners, sockets, maps, checks, epoll. */
+/** Files that a process needs besides its connections: listeners, sockets, maps, epoll. */
 const FILES_ASIDE = 200;
 
 /**
- * How many client connections fit a limit of open files: each may need one to a service as well, and during a reload
- * nothing is shared between the old process and the new one (each has the limit for itself).
+ * How many client connections fit a limit of open files: each may need one to a service as well, and every server is
+ * checked. During a reload nothing is shared: the old process and the new one have the limit each for itself.
  */
-export function connectionsFor(filesMax: number): number {
-  return Math.max(100, Math.min(100_000, Math.floor((filesMax - FILES_ASIDE) / 2)));
+export function connectionsFor(filesMax: number, servers: number): number {
+  return Math.max(100, Math.min(100_000, Math.floor((filesMax - FILES_ASIDE - 2 * servers) / 2)));
 }

@@ -96,6 +96,7 @@ function defaultLines(): string[] {
     `timeout client ${POLICY.clientMs}ms`,
     `timeout server ${POLICY.serverMs}ms`,
     `timeout queue ${POLICY.queueMs}ms`,
+    `timeout check ${POLICY.checkAnswerMs}ms`,
     `timeout http-request ${POLICY.requestMs}ms`,
     `timeout http-keep-alive ${POLICY.keepAliveMs}ms`,
     "option http-keep-alive",

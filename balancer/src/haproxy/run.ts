@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { request, type Server } from "node:http";
 import { dirname, join, resolve } from "node:path";
-import { adminServer } from "@hongbao/bucket-service";
+import { AdminError, adminServer } from "@hongbao/bucket-service";
 import { createLogger, createRegistry, type Logger, type Registry } from "@hongbao/monitoring";
 import {
   BadInput,
@@ -126,6 +126,10 @@ function filesMax(): number {
   return limit === "unlimited" ? 1_000_000 : Number(limit ?? 1024);
 }
 
+function serversOf({ buckets }: Topology): number {
+  return buckets.reduce((sum, { services }) => sum + (Array.isArray(services) ? services.length : 0), 1);
+}
+
 /** Maps first, so that whoever reads the configuration finds them. What was pushed into the maps before stays. */
 export function writeFiles(
   dir: string,
@@ -134,7 +138,7 @@ export function writeFiles(
   config: string,
 ): void {
   const options = {
-    connectionsMax: connectionsFor(filesMax()),
+    connectionsMax: connectionsFor(filesMax(), serversOf(topology)),
     ...(threads === undefined ? {} : { threads }),
   };
   writeWhole(dir, MAPS.slots, slotsMap(topology));
@@ -224,7 +228,10 @@ async function startAdmin(parts: {
         context.body = { pid: master.pid };
       });
     },
-    onError: (error) => logger.error({ err: error }, "an admin request failed"),
+    onError: (error) => {
+      // What a caller is told is the caller's matter.
+      if (!(error instanceof AdminError)) logger.error({ err: error }, "an admin request failed");
+    },
   });
   await listenOn(server, topology.balancer.admin);
   return server;

@@ -33,7 +33,8 @@ function ask(path: string, text: string): Promise<string> {
       if (answer.length > ANSWER_BYTES_MAX) fail(`the answer to "${text}" is too long`);
     });
     socket.on("close", () => resolve(answer));
-    socket.write(`${text}\n`);
+    // The end of our words makes the master's socket, too, close after its answer.
+    socket.end(`${text}\n`);
   });
 }
 

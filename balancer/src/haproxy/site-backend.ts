@@ -16,6 +16,7 @@ export function siteBackend(site: string): string[] {
     "http-request del-header authorization",
     "http-request del-header cookie",
     "http-request del-header x-hongbao- -m beg",
+    "http-response del-header keep-alive",
     `server site ${hostname}:${port === "" ? 80 : port} check inter ${POLICY.checkMs}ms fastinter ${POLICY.checkFastMs}ms downinter ${POLICY.checkFastMs}ms fall ${POLICY.checkFailures} rise 1`,
   ];
 }

@@ -12,6 +12,7 @@
  * on one connection.
  */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import {
   answerTable,
   GRAB_ARGUMENTS,
@@ -25,26 +26,28 @@ import { POLICY } from "./policy.ts";
 
 /** Environment variable of the HAProxy process by which it proves itself to the agents. */
 export const SPOP_KEY = "HONGBAO_SPOP_KEY";
-/** The file beside the configuration; SPOE wants one of its own. */
-export const SPOE_CONFIG = "spoe.cfg";
-
 export const SPOE_POLICY = Object.freeze({
   helloMs: 500,
   /** A connection without questions is closed after this. */
   idleMs: 60_000,
   /** A question and its answer, with a new connection where there is none. Then the request takes the other door. */
   processingMs: 1_000,
-  /** Questions on their way over one connection. Few, well-filled connections cost least on both sides. */
-  questionsPerConnectionMax: 200,
+  /**
+   * Questions on their way over one connection. Many of them to a connection cost least on both sides, but HAProxy fills
+   * one up before it turns to the next, so with too many all go to one service.
+   */
+  questionsPerConnectionMax: 50,
   /** New connections a second, for each thread: enough after a restart, too few for a storm. */
   connectionsPerSecondMax: 100,
   /** Past so many failed questions a second, for each thread, requests take the other door without trying this one. */
   errorsPerSecondMax: 500,
+  /** For a request that comes by the other door; then another service is asked, as this one may be frozen. */
+  secondPassMs: 1_500,
 });
 
 // The agent answers `busy` by itself before HAProxy gives up, so a slow Redis does not send everyone through both doors.
 assert(spopPolicy.answerMsMax + 2 * spopPolicy.answerTickMs < SPOE_POLICY.processingMs);
-assert(SPOE_POLICY.processingMs + POLICY.serverMs < POLICY.clientMs);
+assert(SPOE_POLICY.processingMs + (POLICY.retries + 1) * SPOE_POLICY.secondPassMs < POLICY.clientMs);
 // HAProxy is the one that closes idle connections; the agent would close them under a question.
 assert(SPOE_POLICY.idleMs < spopPolicy.idleMsMax);
 assert(SPOE_POLICY.questionsPerConnectionMax <= spopPolicy.questionsPerConnectionMax);
@@ -60,28 +63,33 @@ const variable = (name: string): string => `var(txn.${PREFIX}.${name})`;
  */
 const PLAIN_QUERY = "^k=[A-Za-z0-9_-]*(&n=[1-9][0-9]{0,5})?$";
 
-/** What the rules of a bucket's backend need to know of the request: HAProxy expressions. */
-export interface GrabSource {
-  /** Condition that holds for grabs only. */
-  isGrab: string;
-  round: string;
-  user: string;
-  key: string;
-}
+/** What rules before ours have found out of a request. */
+const IS_GRAB = "{ var(txn.grab) -m found }";
+const VALUES: Record<(typeof GRAB_ARGUMENTS)[number], string> = {
+  secret: `env(${SPOP_KEY})`,
+  round: "var(txn.round)",
+  user: "var(txn.user)",
+  key: "var(txn.key)",
+  n: "url_param(n)",
+};
 
 const engineOf = (bucket: string): string => `spoe_${bucket}`;
 const agentsOf = (bucket: string): string => `agents_${bucket}`;
 
-/** The SPOE file: one scope for each bucket. */
-export function spoeConfig(buckets: readonly Pick<BucketPlace, "id">[], source: GrabSource): string {
-  const values: Record<(typeof GRAB_ARGUMENTS)[number], string> = {
-    secret: `env(${SPOP_KEY})`,
-    round: source.round,
-    user: source.user,
-    key: source.key,
-    n: "url_param(n)",
-  };
-  const args = GRAB_ARGUMENTS.map((name) => `${name}=${values[name]}`).join(" ");
+/** What SPOE wants in a file of its own; one scope for each bucket. */
+export interface SpoeFile {
+  /** Tells the content, so a configuration and the file that it was checked with stay together. */
+  name: string;
+  text: string;
+}
+
+export function spoeFile(buckets: readonly Pick<BucketPlace, "id">[]): SpoeFile {
+  const text = spoeText(buckets);
+  return { name: `spoe-${createHash("sha256").update(text).digest("hex").slice(0, 12)}.cfg`, text };
+}
+
+function spoeText(buckets: readonly Pick<BucketPlace, "id">[]): string {
+  const args = GRAB_ARGUMENTS.map((name) => `${name}=${VALUES[name]}`).join(" ");
   const scopes = buckets.map(({ id }) =>
     [
       `[${engineOf(id)}]`,
@@ -137,19 +145,25 @@ export function agentsBackend({ id, services }: { id: string; services: readonly
  * The rules of a bucket's backend that ask its agents and answer with what they said.
  * @param learned rules between the two, which may look at `stockSeen`.
  */
-export function askAgents(bucket: string, source: GrabSource, learned: readonly string[] = []): string[] {
+export function askAgents(bucket: string, file: string, learned: readonly string[] = []): string[] {
+  // nbsrv is 0 in a worker that hands over, too: it asks by the other door, and has no agents' connections to wait for.
+  const conditions = `${IS_GRAB} { query -m reg '${PLAIN_QUERY}' } { nbsrv(${agentsOf(bucket)}) gt 0 }`;
   return [
     "# A service says what to answer. Where none does, the request goes on, and may have won already.",
-    `filter spoe engine ${engineOf(bucket)} config ${SPOE_CONFIG}`,
-    `http-request send-spoe-group ${engineOf(bucket)} ask if ${source.isGrab} { query -m reg '${PLAIN_QUERY}' }`,
+    `filter spoe engine ${engineOf(bucket)} config ${file}`,
+    `http-request send-spoe-group ${engineOf(bucket)} ask if ${conditions}`,
     ...learned,
     ...statuses().map(answerRule),
   ];
 }
 
-/** The mark of a second pass; it belongs behind the rule that takes such marks from clients. */
-export function secondPassRule(): string {
-  return `http-request set-header ${SECOND_PASS_HEADER} 1 if { ${variable(ERROR)} -m found }`;
+/** For a request that an agent may have handled; they belong behind the rule that takes such marks from clients. */
+export function secondPassRules(): string[] {
+  const isSecond = `{ ${variable(ERROR)} -m found }`;
+  return [
+    `http-request set-header ${SECOND_PASS_HEADER} 1 if ${isSecond}`,
+    `http-request set-timeout server ${SPOE_POLICY.secondPassMs}ms if ${isSecond}`,
+  ];
 }
 
 /** The stock number whose end an agent has seen: an expression, and the condition that there is one. */

@@ -71,7 +71,7 @@ function bestState({ controllers }: Sight): ControllerState | null {
 
 /** A ticking clock is no news. */
 function changesOnly(lines: string[]): string[] {
-  return lines.filter((line) => !line.includes("opens in "));
+  return lines.filter((line) => !line.startsWith("event ") && !line.includes("opens in "));
 }
 
 /** The screen's lines: pure. */

@@ -200,8 +200,8 @@ t.test("what it cannot do it refuses", (t) => {
 
 t.test("connections fit the limit of open files", (t) => {
   for (const files of [1_024, 20_000, 65_535, 1_048_576])
-    t.ok(2 * connectionsFor(files) + 100 <= files, String(files));
-  t.equal(connectionsFor(10), 100, "a limit that is too small is HAProxy's to complain about");
-  t.ok(POLICY.connectionsMax <= connectionsFor(20_000));
+    t.ok(2 * connectionsFor(files, 100) + 300 <= files, String(files));
+  t.equal(connectionsFor(10, 4), 100, "a limit that is too small is HAProxy's to complain about");
+  t.ok(POLICY.connectionsMax <= connectionsFor(20_000, 1_000));
   t.end();
 });

@@ -69,7 +69,8 @@ export class GrabDesk {
 
   #text(word: AnswerWord, { round, n }: GrabAsk): string {
     // These two say more than the word and the round, which have one text.
-    if (word === "not_open" || word === "bad_request") return this.#write(word, this.#details(word, round, n));
+    if (word === "not_open" || word === "bad_request")
+      return this.#write(word, this.#details(word, round, n));
     const texts = (this.#texts[word] ??= []);
     return (texts[round] ??= this.#write(word, { round }));
   }

@@ -47,9 +47,17 @@ export class HmacSha256 {
     const block = Buffer.alloc(BLOCK_BYTES);
     (bytes.length <= BLOCK_BYTES ? bytes : createHash("sha256").update(bytes).digest()).copy(block);
     this.#inner = Int32Array.from(INITIAL);
-    compress(this.#inner, block.map((byte) => byte ^ 0x36), 0);
+    compress(
+      this.#inner,
+      block.map((byte) => byte ^ 0x36),
+      0,
+    );
     this.#outer = Int32Array.from(INITIAL);
-    compress(this.#outer, block.map((byte) => byte ^ 0x5c), 0);
+    compress(
+      this.#outer,
+      block.map((byte) => byte ^ 0x5c),
+      0,
+    );
     pad(this.#outerBlock, DIGEST_BYTES, BLOCK_BYTES);
   }
 
@@ -62,7 +70,8 @@ export class HmacSha256 {
       const bit = 6 * i;
       const word = state[bit >>> 5]!;
       const shift = 26 - (bit & 31);
-      const value = shift >= 0 ? word >>> shift : (word << -shift) | (state[(bit >>> 5) + 1]! >>> (32 + shift));
+      const value =
+        shift >= 0 ? word >>> shift : (word << -shift) | (state[(bit >>> 5) + 1]! >>> (32 + shift));
       code[i] = ALPHABET[value & 63]!;
     }
     return code.toString("latin1", 0, length);

@@ -1,5 +1,5 @@
 import type { Pool } from "mysql2/promise";
-import { claimsOfUser } from "../mysql/claims.ts";
+import { claimsOfUsers } from "../mysql/claims.ts";
 import { claimField } from "../redis/keys.ts";
 import type { BucketStore } from "../redis/scripts.ts";
 
@@ -16,8 +16,30 @@ export interface WinsFound {
   complete: boolean;
 }
 
+/** Bounds of looking wins up. */
+export const winsPolicy = {
+  /** Users in one question to each store. */
+  batchMax: 256,
+  /** Questions of one round under way; more users wait for the next. */
+  questionsMax: 2,
+  /** Users that may wait; later ones are told that the answer is not complete. */
+  waitingMax: 20_000,
+} as const;
+
+interface Waiter {
+  user: string;
+  done: (found: WinsFound) => void;
+}
+
+interface Queue {
+  waiters: Waiter[];
+  underWay: number;
+  scheduled: boolean;
+}
+
 /**
- * What a user has won. Redis knows it first and MySQL for good, so both are asked; a win stands in either or both.
+ * What users have won. Redis knows it first and MySQL for good, so both are asked; a win stands in either or both. After a
+ * round everybody asks within seconds, so those who wait share one question, like grabs.
  * With `ack: database` only what MySQL has committed is told.
  */
 export class WinsReader {
@@ -26,6 +48,8 @@ export class WinsReader {
   readonly #rounds: readonly { id: number; perUser: number }[];
   readonly #databaseOnly: boolean;
   readonly #redisTrusted: () => boolean;
+  /** By round; those who ask for all rounds wait under undefined. */
+  readonly #queues = new Map<number | undefined, Queue>();
 
   constructor(parts: {
     store: BucketStore;
@@ -43,44 +67,91 @@ export class WinsReader {
   }
 
   /** Of one round, or of all when round is undefined; in order of round and n. Never rejects. */
-  async of(user: string, round?: number): Promise<WinsFound> {
-    const [fromRedis, fromMysql] = await Promise.all([
-      this.#fromRedis(user, round),
-      this.#fromMysql(user, round),
-    ]);
-    const wins = new Map<string, Win>();
-    for (const win of [...(fromRedis ?? []), ...(fromMysql ?? [])]) wins.set(`${win.round}:${win.n}`, win);
-    return {
-      wins: [...wins.values()].sort((a, b) => a.round - b.round || a.n - b.n),
-      complete: fromMysql !== null && (this.#databaseOnly || fromRedis !== null),
-    };
+  of(user: string, round?: number): Promise<WinsFound> {
+    const queue = this.#queues.get(round) ?? { waiters: [], underWay: 0, scheduled: false };
+    this.#queues.set(round, queue);
+    if (queue.waiters.length >= winsPolicy.waitingMax) return Promise.resolve({ wins: [], complete: false });
+    return new Promise((done) => {
+      queue.waiters.push({ user, done });
+      if (queue.scheduled) return;
+      queue.scheduled = true;
+      setImmediate(() => {
+        queue.scheduled = false;
+        this.#ask(queue, round);
+      });
+    });
   }
 
-  async #fromRedis(user: string, wanted: number | undefined): Promise<Win[] | null> {
-    if (this.#databaseOnly) return [];
+  #ask(queue: Queue, round: number | undefined): void {
+    while (queue.waiters.length > 0 && queue.underWay < winsPolicy.questionsMax) {
+      const batch = queue.waiters.splice(0, winsPolicy.batchMax);
+      queue.underWay += 1;
+      void this.#answer(batch, round).finally(() => {
+        queue.underWay -= 1;
+        this.#ask(queue, round);
+      });
+    }
+  }
+
+  async #answer(batch: Waiter[], round: number | undefined): Promise<void> {
+    const users = [...new Set(batch.map(({ user }) => user))];
+    const [fromRedis, fromMysql] = await Promise.all([
+      this.#fromRedis(users, round),
+      this.#fromMysql(users, round),
+    ]);
+    const complete = fromMysql !== null && (this.#databaseOnly || fromRedis !== null);
+    for (const { user, done } of batch) {
+      done({ wins: merged(fromRedis?.get(user) ?? [], fromMysql?.get(user) ?? []), complete });
+    }
+  }
+
+  async #fromRedis(users: readonly string[], wanted: number | undefined): Promise<Map<string, Win[]> | null> {
+    const found = new Map<string, Win[]>();
+    if (this.#databaseOnly) return found;
     if (!this.#redisTrusted()) return null;
     try {
       const rounds = this.#rounds.filter((round) => wanted === undefined || round.id === wanted);
-      const found = await Promise.all(
-        rounds.map(async ({ id, perUser }) => {
-          const fields = Array.from({ length: perUser }, (_, index) => claimField(user, index + 1));
-          const prizes = await this.#store.client.hmget(this.#store.keys.claims(id), ...fields);
-          return prizes.flatMap((prize, index) =>
-            prize === null ? [] : [{ round: id, n: index + 1, prizeId: Number(prize) }],
-          );
-        }),
-      );
-      return found.flat();
+      await Promise.all(rounds.map((round) => this.#readRound(users, round, found)));
+      return found;
     } catch {
       return null;
     }
   }
 
-  async #fromMysql(user: string, round: number | undefined): Promise<Win[] | null> {
+  /** The n-th prize needs the one before it, so each n is asked only of those who have the n before. */
+  async #readRound(
+    users: readonly string[],
+    { id, perUser }: { id: number; perUser: number },
+    found: Map<string, Win[]>,
+  ): Promise<void> {
+    let candidates = users;
+    for (let n = 1; n <= perUser && candidates.length > 0; n += 1) {
+      const fields = candidates.map((user) => claimField(user, n));
+      const prizes = await this.#store.client.hmget(this.#store.keys.claims(id), ...fields);
+      const winners: string[] = [];
+      for (const [index, prize] of prizes.entries()) {
+        if (prize === null) continue;
+        const user = candidates[index]!;
+        winners.push(user);
+        const wins = found.get(user) ?? [];
+        found.set(user, wins);
+        wins.push({ round: id, n, prizeId: Number(prize) });
+      }
+      candidates = winners;
+    }
+  }
+
+  async #fromMysql(users: readonly string[], round: number | undefined): Promise<Map<string, Win[]> | null> {
     try {
-      return await claimsOfUser(this.#pool, user, round);
+      return await claimsOfUsers(this.#pool, users, round);
     } catch {
       return null;
     }
   }
+}
+
+function merged(a: readonly Win[], b: readonly Win[]): Win[] {
+  const wins = new Map<string, Win>();
+  for (const win of [...a, ...b]) wins.set(`${win.round}:${win.n}`, win);
+  return [...wins.values()].sort((one, other) => one.round - other.round || one.n - other.n);
 }

@@ -126,24 +126,28 @@ async function standsAlready(connection: PoolConnection, row: ClaimRow): Promise
   );
 }
 
-/** A user's claims, of one round or of all, by round and n. */
-export async function claimsOfUser(
+/** The claims of some users (at most a few hundred), of one round or of all; by user, then round and n. */
+export async function claimsOfUsers(
   pool: Pool,
-  user: string,
+  users: readonly string[],
   round?: number,
-): Promise<{ prizeId: number; round: number; n: number }[]> {
+): Promise<Map<string, { prizeId: number; round: number; n: number }[]>> {
+  const marks = users.map(() => "?").join(",");
   const [rows] = await pool.query<RowDataPacket[]>({
     sql:
-      `SELECT prize_id, round_id, n FROM claims WHERE user_id = ?${round === undefined ? "" : " AND round_id = ?"} ` +
-      `ORDER BY round_id, n`,
+      `SELECT user_id, prize_id, round_id, n FROM claims WHERE ${round === undefined ? "" : "round_id = ? AND "}` +
+      `user_id IN (${marks}) ORDER BY user_id, round_id, n`,
     timeout: mysqlPolicy.queryTimeoutMs,
-    values: round === undefined ? [user] : [user, round],
+    values: round === undefined ? [...users] : [round, ...users],
+    rowsAsArray: true,
   });
-  return rows.map((row) => ({
-    prizeId: row["prize_id"] as number,
-    round: row["round_id"] as number,
-    n: row["n"] as number,
-  }));
+  const found = new Map<string, { prizeId: number; round: number; n: number }[]>();
+  for (const [user, prizeId, roundId, n] of rows as unknown as [string, number, number, number][]) {
+    const claims = found.get(user) ?? [];
+    found.set(user, claims);
+    claims.push({ prizeId, round: roundId, n });
+  }
+  return found;
 }
 
 /** Streams all claims in ID order with flat memory. */

@@ -1,5 +1,5 @@
 /** `hongbao up` as an operator sees it: address, links, live view, Ctrl-C. */
-import { print, say } from "@hongbao/preprocess";
+import { say } from "@hongbao/preprocess";
 import type { Figures } from "./figures.ts";
 import { watchNpm } from "./npm-parent.ts";
 import { startCluster, type RunningCluster, type UpOptions } from "./up.ts";
@@ -7,10 +7,18 @@ import { count, isOver, liveView } from "./view.ts";
 
 const STOP_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
-/** Aborts at the first request to stop; the second one calls `force`. Returns how to stop listening. */
+/** npm hands a signal on that the terminal has sent to us too: what comes so soon is the same request. */
+const SAME_REQUEST_MS = 500;
+
+/**
+ * Aborts at the first request to stop; a second one (not the hang-up, which may come twice) calls `force`.
+ * Returns how to stop listening.
+ */
 export function onStopSignals(stop: AbortController, force: () => void): () => void {
-  const handler = () => {
-    if (stop.signal.aborted) force();
+  let firstAt = 0;
+  const handler = (name: NodeJS.Signals) => {
+    if (!stop.signal.aborted) firstAt = performance.now();
+    else if (name !== "SIGHUP" && performance.now() - firstAt > SAME_REQUEST_MS) force();
     stop.abort();
   };
   for (const name of STOP_SIGNALS) process.on(name, handler);
@@ -21,8 +29,18 @@ export function onStopSignals(stop: AbortController, force: () => void): () => v
   };
 }
 
+/**
+ * A terminal that was closed, or a reader that went away, is no reason to fall over: the cluster goes on, or comes
+ * to its orderly end.
+ */
+function outliveReaders(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
+}
+
 /** Starts the cluster, shows it until it is told to stop, stops it. */
 export async function runForeground(options: Omit<UpOptions, "tell" | "signal">): Promise<void> {
+  outliveReaders();
+  const print = (line: string) => void process.stdout.write(`${line}\n`);
   const stop = new AbortController();
   let cluster: RunningCluster | null = null;
   const release = onStopSignals(stop, () => {
@@ -43,7 +61,7 @@ export async function runForeground(options: Omit<UpOptions, "tell" | "signal">)
 }
 
 async function watch(cluster: RunningCluster, signal: AbortSignal): Promise<void> {
-  let told = false;
+  let told = isOver((await cluster.figures()).rounds);
   const read = async () => {
     const figures = await cluster.figures();
     if (!told && isOver(figures.rounds)) {
@@ -60,9 +78,10 @@ export function tell(text: string): void {
   say(process.stderr.isTTY ? `\r\x1b[K${text}` : text);
 }
 
-/** What a started cluster says of itself. */
+/** What a started cluster says of itself; an event that is over shows its results. */
 export async function welcome(cluster: RunningCluster): Promise<string[]> {
   const { url } = cluster.topology.balancer;
+  const figures = await cluster.figures();
   const width = Math.max(0, ...cluster.links.map(({ user }) => user.length));
   return [
     "",
@@ -71,6 +90,7 @@ export async function welcome(cluster: RunningCluster): Promise<string[]> {
     "  Open it as one of these users:",
     ...cluster.links.map((link) => `    ${link.user.padEnd(width)}  ${link.url}`),
     "",
+    ...(isOver(figures.rounds) ? [...results(figures), ""] : []),
   ];
 }
 

@@ -48,7 +48,7 @@ const OWN = [
   "logs",
   "redis",
   "mysql",
-  "haproxy",
+  "balancer",
   "summary.json",
   "replay.svg",
 ];

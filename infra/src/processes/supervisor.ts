@@ -27,7 +27,7 @@ export interface SupervisorEvents {
 const BACKOFF_MS_MIN = 100;
 const BACKOFF_MS_MAX = 5_000;
 /** A child that ran this long was well: its next failure starts the backoff anew. */
-const WELL_AFTER_MS = 30_000;
+const WELL_AFTER_MS = 5_000;
 
 interface Watched {
   unit: Unit;

@@ -23,6 +23,17 @@ export function dense(sparse: Record<string, number>): number[] {
   return series;
 }
 
+/** Adds single moments (ms since the series began) to a series. */
+export function withMoments(series: number[], momentsMs: number[], stepMs: number): number[] {
+  const sum = [...series];
+  for (const ms of momentsMs) {
+    const step = Math.max(0, Math.floor(ms / stepMs));
+    while (sum.length <= step) sum.push(0);
+    sum[step]! += 1;
+  }
+  return sum;
+}
+
 /** The most in any second, sliding by steps. */
 export function peakPerSecond(series: number[], stepMs: number): number {
   const width = Math.max(1, Math.round(1000 / stepMs));

@@ -48,6 +48,7 @@ local tokens = {}
 local told, found = {}, {}
 local phase, n, pass = "grab", 1, 1
 local cursor, sent, received, busy = 0, 0, 0, 0
+local filler_cursor = 0
 local waiting_since = nil
 local first_part, last_part, filler_part
 
@@ -61,7 +62,11 @@ function init()
   last_part = "\r\n\r\n"
   filler_part = "GET /v1/nothing-here HTTP/1.1\r\nHost: " .. job.host .. "\r\nAuthorization: Bearer "
   enter("grab", 1, 1)
-  if #tokens == 0 then finish() end
+  io.stderr:write("hongbao-rehearse: thread started\n")
+  if #tokens == 0 then
+    io.stderr:write("hongbao-rehearse: grabs finished\n")
+    finish()
+  end
 end
 
 function enter(new_phase, new_n, new_pass)
@@ -83,6 +88,7 @@ local function pass_ends()
   if open > 0 and pass < job.passes_max then return enter(phase, n, pass + 1) end
   unanswered = unanswered + (sent - received)
   if phase == "grab" and n < job.per_user then return enter("grab", n + 1, 1) end
+  if phase == "grab" then io.stderr:write("hongbao-rehearse: grabs finished\n") end
   if phase == "grab" and job.verify then return enter("result", 1, 1) end
   if phase == "result" and open == 0 then
     for id in pairs(told) do
@@ -94,8 +100,9 @@ end
 
 local function filler()
   ffi.C.usleep(FILLER_PAUSE_USEC)
-  cursor = cursor % #tokens + 1
-  return filler_part .. tokens[cursor] .. last_part
+  -- Another user each time, so that nobody is over their limit.
+  filler_cursor = filler_cursor % #tokens + 1
+  return filler_part .. tokens[filler_cursor] .. last_part
 end
 
 -- wrk asks the first thread for one request that it only looks at.

@@ -6,7 +6,15 @@ import { createInterface } from "node:readline";
 import { BadInput, HongbaoError, Unreachable, type Topology } from "@hongbao/preprocess";
 import { errorLine, runHongbao, tryHongbao } from "../cluster/hongbao.ts";
 import { publishedRounds, type PublishedRound } from "../cluster/schedule.ts";
-import { dense, latencyOf, peakPerSecond, secondsToLastWin, sumCounts, type Latency } from "./figures.ts";
+import {
+  dense,
+  latencyOf,
+  peakPerSecond,
+  secondsToLastWin,
+  sumCounts,
+  withMoments,
+  type Latency,
+} from "./figures.ts";
 import { Sampler, type SampledUser, type Samples } from "./sampler.ts";
 import { waitForKey } from "./start-file.ts";
 import { runWrk, STEP_MS, type WrkFigures } from "./wrk.ts";
@@ -50,7 +58,9 @@ export interface RehearseReport {
   /** Answers to grabs by result word; a win that was told before is `repeat`. */
   answers: Record<string, number>;
   errors: { connect: number; read: number; write: number; timeout: number; unanswered: number };
+  /** Answers, and new wins, in the best second. */
   peakPerSecond: number;
+  peakWinsPerSecond: number;
   /** From the first answer to the last new win; null when no prize went. */
   secondsToLastWin: number | null;
   soldOut: boolean;
@@ -137,10 +147,10 @@ async function load(
 ): Promise<{ figures: WrkFigures; samples: Samples; told: RehearseReport["told"] }> {
   const { topology, verify, signal } = options;
   const common = { url: topology.balancer.url, round: round.id, key, perUser: round.perUser };
-  const wrkDone = new AbortController();
-  const sampler = new Sampler({ ...common, users, connections: SAMPLER_CONNECTIONS, stop: wrkDone.signal });
+  const grabbed = new AbortController();
+  const sampler = new Sampler({ ...common, users, connections: SAMPLER_CONNECTIONS, stop: grabbed.signal });
   try {
-    const sampling = sampler.run();
+    let sampling: Promise<Samples> | null = null;
     const figures = await runWrk({
       ...common,
       tokensPath,
@@ -150,9 +160,12 @@ async function load(
       durationSecondsMax: options.durationSecondsMax,
       passesMax: PASSES_MAX,
       verify,
+      // Not before: the few would take what the many came for.
+      onStart: () => void (sampling = sampler.run()),
+      onGrabsFinished: () => grabbed.abort(),
       ...(signal ? { signal } : {}),
-    }).finally(() => wrkDone.abort());
-    const samples = await sampling;
+    }).finally(() => grabbed.abort());
+    const samples = await (sampling ?? sampler.run());
     const sampled = verify ? await sampler.verify() : { verified: 0, missing: [], unknown: 0 };
     const looked = figures.verified + figures.missing;
     const wins = figures.told_wins + [...samples.told.values()].reduce((sum, ids) => sum + ids.size, 0);
@@ -188,8 +201,10 @@ function report(
   const sampledCounts = Object.fromEntries(
     Array.from(samples.latenciesMs, ([word, list]) => [word, list.length]),
   );
-  const answers = dense(figures.answers);
-  const wins = dense(figures.wins);
+  const moments = (list: Samples["answers"]) => list.map(({ atMs }) => atMs - figures.beganAtMs);
+  const answers = withMoments(dense(figures.answers), moments(samples.answers), STEP_MS);
+  const newWins = samples.answers.filter(({ isNewWin }) => isNewWin);
+  const wins = withMoments(dense(figures.wins), moments(newWins), STEP_MS);
   return {
     event,
     round: round.id,
@@ -201,6 +216,7 @@ function report(
     answers: sumCounts(figures.counts, sampledCounts),
     errors: { ...figures.errors, unanswered: figures.unanswered + samples.errors },
     peakPerSecond: peakPerSecond(answers, STEP_MS),
+    peakWinsPerSecond: peakPerSecond(wins, STEP_MS),
     secondsToLastWin: secondsToLastWin(answers, wins, STEP_MS),
     soldOut: audit.rounds.some((sum) => sum.round === round.id && sum.left.count === 0),
     latency: Object.fromEntries(

@@ -18,7 +18,7 @@ export interface SamplerJob {
   perUser: number;
   users: SampledUser[];
   connections: number;
-  /** Aborted when wrk has done. */
+  /** Aborted when all others have grabbed. */
   stop: AbortSignal;
 }
 
@@ -27,6 +27,8 @@ export interface Samples {
   latenciesMs: Map<string, number[]>;
   /** Prize ids that were told, by user. */
   told: Map<string, Set<string>>;
+  /** When each answer came (ms since 1970), and whether it was a new win. */
+  answers: { atMs: number; isNewWin: boolean }[];
   /** Requests that got no answer. */
   errors: number;
 }
@@ -43,7 +45,7 @@ const SAMPLES_MAX = 200_000;
 export class Sampler {
   readonly #job: SamplerJob;
   readonly #agent: Agent;
-  readonly #samples: Samples = { latenciesMs: new Map(), told: new Map(), errors: 0 };
+  readonly #samples: Samples = { latenciesMs: new Map(), told: new Map(), answers: [], errors: 0 };
   #next = 0;
   #taken = 0;
 
@@ -53,7 +55,7 @@ export class Sampler {
     this.#agent = job.url.startsWith("https:") ? new TlsAgent(options) : new Agent(options);
   }
 
-  /** Every user asks at least once (unless stopped); then they go on asking until the stop. */
+  /** Every user asks once, then they go on asking in turn until the stop. */
   async run(): Promise<Samples> {
     const { users, connections } = this.#job;
     if (users.length === 0) return this.#samples;
@@ -84,10 +86,10 @@ export class Sampler {
 
   async #client(): Promise<void> {
     const { users, perUser, stop } = this.#job;
-    while (!stop.aborted && this.#taken < SAMPLES_MAX) {
+    while ((!stop.aborted || this.#next < users.length) && this.#taken < SAMPLES_MAX) {
       const turn = this.#next++;
       const { user, token } = users[turn % users.length]!;
-      for (let n = 1; n <= perUser && !stop.aborted; n++) await this.#grab(user, token, n);
+      for (let n = 1; n <= perUser; n++) await this.#grab(user, token, n);
       await sleep(PAUSE_MS, undefined, { signal: stop }).catch(() => undefined);
     }
   }
@@ -107,6 +109,7 @@ export class Sampler {
       return;
     }
     const word = this.#note(user, answer);
+    this.#samples.answers.push({ atMs: Date.now(), isNewWin: word === "won" });
     const list = this.#samples.latenciesMs.get(word) ?? [];
     list.push(tookMs);
     this.#samples.latenciesMs.set(word, list);

@@ -12,7 +12,7 @@ export function reportText(report: RehearseReport): string {
   const lines = [
     `Round ${report.round} (${report.kind}): ${count(report.users)} users over ${report.connections} connections`,
     `  answers    ${count(all)}: ${words.map(([word, value]) => `${word} ${count(value)}`).join(", ")}`,
-    `  peak       ${count(report.peakPerSecond)} answers in one second`,
+    `  peak       ${count(report.peakPerSecond)} answers, ${count(report.peakWinsPerSecond)} new wins in one second`,
     `  last win   ${report.secondsToLastWin === null ? "none" : `after ${report.secondsToLastWin.toFixed(1)} s`}` +
       (report.soldOut ? ", sold out" : ""),
     ...Object.entries(report.latency).map(

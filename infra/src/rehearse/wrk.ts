@@ -23,6 +23,10 @@ export interface WrkJob {
   passesMax: number;
   /** Ask everybody's result at the end and look for every told win in it. */
   verify: boolean;
+  /** Called when the first requests are about to go out: reading the users takes a moment. */
+  onStart?: () => void;
+  /** Called when every user has grabbed; results may still be asked. */
+  onGrabsFinished?: () => void;
   signal?: AbortSignal;
 }
 
@@ -46,6 +50,8 @@ export interface WrkFigures {
 
 export const STEP_MS = 100;
 const SCRIPT = join(import.meta.dirname, "grab.lua");
+const STARTED = "hongbao-rehearse: thread started";
+const GRABS_FINISHED = "hongbao-rehearse: grabs finished";
 const FINISHED = "hongbao-rehearse: thread finished";
 /** An answer later than this counts as lost. */
 const ANSWER_SECONDS_MAX = 10;
@@ -106,10 +112,20 @@ async function run(job: WrkJob, jobPath: string): Promise<string> {
   const end = () => void child.kill("SIGINT");
   job.signal?.addEventListener("abort", end, { once: true });
   let output = "";
+  // What the script's threads say, and what follows when all of them have said it.
+  const news = new Map<string, () => void>([
+    [STARTED, () => job.onStart?.()],
+    [GRABS_FINISHED, () => job.onGrabsFinished?.()],
+    [FINISHED, end],
+  ]);
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8").on("data", (chunk: string) => {
       output = (output + chunk).slice(-OUTPUT_LENGTH_MAX);
-      if (output.split(FINISHED).length > job.threads) end();
+      for (const [line, act] of news) {
+        if (output.split(line).length <= job.threads) continue;
+        news.delete(line);
+        act();
+      }
     });
   }
   await new Promise<void>((resolve, reject) => {

@@ -11,16 +11,16 @@ import { liveView } from "../cluster/view.ts";
 import { ensurePackages } from "../install/packages.ts";
 import { CONNECTIONS, DURATION_SECONDS, loadThreads } from "../rehearse/options.ts";
 import { auditReport, rehearse, type RehearseReport } from "../rehearse/rehearse.ts";
-import { REPLAY_ROUNDS, REPLAY_USERS, ROUND_OPEN_MS, writeReplayEvent } from "./event.ts";
+import { ARTICLE, REPLAY_ROUNDS, ROUND_OPEN_MS, writeReplayEvent, type ReplayScale } from "./event.ts";
 import { svgPicture } from "./picture.ts";
 import { faults, summaryText, type ReplaySummary } from "./summary.ts";
 
-/** Long enough to have the tokens and the load generator at hand. */
-const OPENS_IN_SECONDS = 10;
 const WAIT_SECONDS = 60;
 
+type ReplayOptions = Omit<UpOptions, "tell" | "signal">;
+
 /** Runs the replay, or shows the one that was run. Throws CheckFailed unless it is clean. */
-export async function runReplay(options: Omit<UpOptions, "tell" | "signal">): Promise<void> {
+export async function runReplay(options: ReplayOptions, scale: ReplayScale = ARTICLE): Promise<void> {
   if (options.event !== undefined)
     throw new BadInput("--replay: found --event too, expected one or the other");
   const places = placesOf(options.home, { replay: true });
@@ -33,7 +33,7 @@ export async function runReplay(options: Omit<UpOptions, "tell" | "signal">): Pr
     return judge(known);
   }
   await ensurePackages(["wrk"]);
-  const summary = await run(options);
+  const summary = await run(options, scale);
   writeFileSync(picturePath, svgPicture(summary.rounds), { mode: 0o600 });
   writeAtomically(summaryPath, `${JSON.stringify(summary)}\n`);
   print(summaryText(summary));
@@ -41,7 +41,7 @@ export async function runReplay(options: Omit<UpOptions, "tell" | "signal">): Pr
   judge(summary);
 }
 
-async function run(options: Omit<UpOptions, "tell" | "signal">): Promise<ReplaySummary> {
+async function run(options: ReplayOptions, scale: ReplayScale): Promise<ReplaySummary> {
   const stop = new AbortController();
   let cluster: RunningCluster | null = null;
   const release = onStopSignals(stop, () => {
@@ -50,17 +50,12 @@ async function run(options: Omit<UpOptions, "tell" | "signal">): Promise<ReplayS
   });
   try {
     // An unfinished replay is of no use to anybody: its rounds went by without their load.
-    const anew = { fresh: true, replay: true, makeEvent: writeReplayEvent };
-    cluster = await startCluster({
-      ...options,
-      ...anew,
-      opensInSeconds: OPENS_IN_SECONDS,
-      tell,
-      signal: stop.signal,
-    });
+    const anew = { fresh: true, replay: true, opensInSeconds: scale.opensInSeconds };
+    const makeEvent: UpOptions["makeEvent"] = (places, signal) => writeReplayEvent(places, scale, signal);
+    cluster = await startCluster({ ...options, ...anew, makeEvent, tell, signal: stop.signal });
     tell(`The page: ${cluster.topology.balancer.url}/`);
     const rounds: RehearseReport[] = [];
-    for (const round of REPLAY_ROUNDS) rounds.push(await replayRound(cluster, round, stop.signal));
+    for (const round of REPLAY_ROUNDS) rounds.push(await replayRound(cluster, round, scale, stop.signal));
     const audit = await auditReport(cluster.topology);
     const { buckets } = cluster.topology;
     const services = buckets[0] && Array.isArray(buckets[0].services) ? buckets[0].services.length : 0;
@@ -83,11 +78,12 @@ async function run(options: Omit<UpOptions, "tell" | "signal">): Promise<ReplayS
 async function replayRound(
   cluster: RunningCluster,
   round: number,
+  scale: ReplayScale,
   signal: AbortSignal,
 ): Promise<RehearseReport> {
   const { topology } = cluster;
   if (round !== REPLAY_ROUNDS[0]) {
-    const opensAtMs = Date.now() + OPENS_IN_SECONDS * 1000;
+    const opensAtMs = Date.now() + scale.opensInSeconds * 1000;
     await moveRounds(
       topology,
       [{ round, opensAtMs, closesAtMs: opensAtMs + ROUND_OPEN_MS }],
@@ -99,7 +95,7 @@ async function replayRound(
   try {
     return await rehearse({
       topology,
-      users: REPLAY_USERS,
+      users: scale.users,
       round,
       connections: CONNECTIONS,
       threads: loadThreads(),

@@ -32,18 +32,31 @@ export function faults({ rounds, audit }: ReplaySummary): string[] {
 export function summaryText(summary: ReplaySummary): string {
   const { rounds, audit, buckets, services } = summary;
   const users = Math.max(0, ...rounds.map((round) => round.users));
-  const head = ["round", "wins", "peak QPS", "sold out in", "wins p50", "p99", "ended p50", "p99"];
+  const head = [
+    "round",
+    "wins",
+    "peak QPS",
+    "peak wins/s",
+    "sold out in",
+    "wins p50",
+    "p99",
+    "ended p50",
+    "p99",
+  ];
   const ms = (value: number | undefined) => (value === undefined ? "-" : `${value.toFixed(1)} ms`);
-  const rows = rounds.map(({ round, told, peakPerSecond, secondsToLastWin, soldOut, latency }) => [
-    String(round),
-    count(told.wins),
-    count(peakPerSecond),
-    soldOut && secondsToLastWin !== null ? `${secondsToLastWin.toFixed(1)} s` : "not sold out",
-    ms(latency.won?.p50Ms),
-    ms(latency.won?.p99Ms),
-    ms(latency.ended?.p50Ms),
-    ms(latency.ended?.p99Ms),
-  ]);
+  const rows = rounds.map(
+    ({ round, told, peakPerSecond, peakWinsPerSecond, secondsToLastWin, soldOut, latency }) => [
+      String(round),
+      count(told.wins),
+      count(peakPerSecond),
+      count(peakWinsPerSecond),
+      soldOut && secondsToLastWin !== null ? `${secondsToLastWin.toFixed(1)} s` : "not sold out",
+      ms(latency.won?.p50Ms),
+      ms(latency.won?.p99Ms),
+      ms(latency.ended?.p50Ms),
+      ms(latency.ended?.p99Ms),
+    ],
+  );
   return [
     ...rounds.flatMap((round) => [terminalPicture(round), ""]),
     `${count(users)} users, ${rounds.length} rounds, ${buckets} buckets of ${services} services, load from the same machine.`,
