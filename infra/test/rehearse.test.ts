@@ -36,6 +36,9 @@ async function killServices(cluster: TestCluster): Promise<void> {
   }
 }
 
+// Whole clusters on a machine that may be busy.
+t.setTimeout(300_000);
+
 t.test("a rehearsal in which services are killed loses no win", async (t) => {
   const event = await writeEvent(temporaryState(t));
   const cluster = await startTestCluster(t, { event, opensIn: 4 });

@@ -10,6 +10,9 @@ import type { ReplaySummary } from "../src/replay/summary.ts";
 
 const run = promisify(execFile);
 
+// Whole clusters on a machine that may be busy.
+t.setTimeout(300_000);
+
 t.test("the event is the article's", async (t) => {
   const dir = temporaryState(t);
   await runHongbao(["preprocess", "sample", "--users", "1", "--out", dir]);

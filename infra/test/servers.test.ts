@@ -33,8 +33,8 @@ t.test("redis is private, durable and comes back with its data", async (t) => {
 });
 
 t.test("mariadb is private, durable, takes only our user", async (t) => {
-  // Longer than a socket's path may be.
-  const dir = join(temporaryState(t), "d".repeat(120), "mysql");
+  // Longer than a socket's path may be, and with blanks.
+  const dir = join(temporaryState(t), "a state ".repeat(15), "mysql");
   const mysql = await startMysql({ dir, password });
   const sql = (query: string, user = "hongbao", secret = password) =>
     run("mariadb", ["--no-defaults", "-h127.0.0.1", `-P${mysql.port}`, `-u${user}`, "-BN", "-e", query], {

@@ -10,6 +10,9 @@ import { processesIn, startTestCluster, temporaryState, tryHongbao, waitUntil } 
 const lastLine = (text: string) => text.trim().split("\n").at(-1)!;
 const none = async (dir: string) => processesIn(dir).length === 0;
 
+// Whole clusters on a machine that may be busy.
+t.setTimeout(300_000);
+
 t.test("a cluster comes up, goes on where it was, and goes down", async (t) => {
   const cluster = await startTestCluster(t, { opensIn: 3600 });
   const { state, url } = cluster;

@@ -2,7 +2,8 @@
 --
 -- $HONGBAO_REHEARSE_JOB names a Lua file that returns a table:
 --   host, grab (path and query, without n), result (path), tokens (file of user<TAB>token lines), users, threads,
---   per_user, passes_max, verify, began_at (seconds since 1970), step (seconds), out (file for the figures)
+--   per_user, passes_max, verify, began_at (seconds since 1970), step (seconds), out (file for the figures),
+--   gate (a file; nobody grabs before it is there, because the first thread would be early)
 --
 -- wrk does not say to which request an answer belongs. So the work goes in passes over this thread's users: a pass
 -- ends when as many answers came as requests went out, and is repeated while some of them were `busy` (asking again
@@ -16,6 +17,7 @@ ffi.cdef [[
   struct hongbao_timeval { long sec; long usec; };
   int gettimeofday(struct hongbao_timeval *now, void *zone);
   int usleep(unsigned int usec);
+  int access(const char *path, int mode);
 ]]
 
 local job = dofile(assert(os.getenv("HONGBAO_REHEARSE_JOB")))
@@ -23,6 +25,7 @@ local job = dofile(assert(os.getenv("HONGBAO_REHEARSE_JOB")))
 -- Answers that were lost with their connection must not hold up a pass for ever.
 local LAST_ANSWERS_SECONDS_MAX = 5
 local FILLER_PAUSE_USEC = 1000
+local GATE_SECONDS_MAX = 10
 
 local timeval = ffi.new("struct hongbao_timeval")
 local function now()
@@ -108,11 +111,20 @@ end
 -- wrk asks the first thread for one request that it only looks at.
 local looked_at = false
 
+local gate_is_open = false
+
+local function wait_at_the_gate()
+  local end_at = now() + GATE_SECONDS_MAX
+  while ffi.C.access(job.gate, 0) ~= 0 and now() < end_at do ffi.C.usleep(1000) end
+  gate_is_open = true
+end
+
 function request()
   if index == 0 and not looked_at then
     looked_at = true
     return filler()
   end
+  if not gate_is_open then wait_at_the_gate() end
   if phase == "finished" then
     if #tokens == 0 then
       ffi.C.usleep(FILLER_PAUSE_USEC)

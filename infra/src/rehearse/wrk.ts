@@ -23,7 +23,7 @@ export interface WrkJob {
   passesMax: number;
   /** Ask everybody's result at the end and look for every told win in it. */
   verify: boolean;
-  /** Called when the first requests are about to go out: reading the users takes a moment. */
+  /** Called just before the first requests go out: reading the users takes a moment. */
   onStart?: () => void;
   /** Called when every user has grabbed; results may still be asked. */
   onGrabsFinished?: () => void;
@@ -62,9 +62,10 @@ export async function runWrk(job: WrkJob): Promise<WrkFigures> {
   const dir = mkdtempSync(join(tmpdir(), "hongbao-wrk-"));
   try {
     const out = join(dir, "figures.json");
+    const gate = join(dir, "gate");
     const beganAtMs = Date.now();
-    writeFileSync(join(dir, "job.lua"), jobText(job, beganAtMs, out), { mode: 0o600 });
-    const output = await run(job, join(dir, "job.lua"));
+    writeFileSync(join(dir, "job.lua"), jobText(job, beganAtMs, { out, gate }), { mode: 0o600 });
+    const output = await run(job, join(dir, "job.lua"), gate);
     const text = readText(out);
     if (text === null) throw new Unreachable(`wrk against ${job.url}: ${lastLine(output)}`);
     return { beganAtMs, ...(JSON.parse(text) as Omit<WrkFigures, "beganAtMs">) };
@@ -73,7 +74,7 @@ export async function runWrk(job: WrkJob): Promise<WrkFigures> {
   }
 }
 
-function jobText(job: WrkJob, beganAtMs: number, out: string): string {
+function jobText(job: WrkJob, beganAtMs: number, files: { out: string; gate: string }): string {
   const fields = {
     host: new URL(job.url).host,
     grab: `/v1/rounds/${job.round}/grab?k=${encodeURIComponent(job.key)}`,
@@ -86,14 +87,14 @@ function jobText(job: WrkJob, beganAtMs: number, out: string): string {
     verify: job.verify,
     began_at: beganAtMs / 1000,
     step: STEP_MS / 1000,
-    out,
+    ...files,
   };
   // JSON's strings, numbers and booleans are Lua's too.
   const lines = Object.entries(fields).map(([name, value]) => `  ${name} = ${JSON.stringify(value)},`);
   return `return {\n${lines.join("\n")}\n}\n`;
 }
 
-async function run(job: WrkJob, jobPath: string): Promise<string> {
+async function run(job: WrkJob, jobPath: string, gate: string): Promise<string> {
   const words = [
     `-t${job.threads}`,
     `-c${Math.max(job.connections, job.threads)}`,
@@ -114,7 +115,13 @@ async function run(job: WrkJob, jobPath: string): Promise<string> {
   let output = "";
   // What the script's threads say, and what follows when all of them have said it.
   const news = new Map<string, () => void>([
-    [STARTED, () => job.onStart?.()],
+    [
+      STARTED,
+      () => {
+        job.onStart?.();
+        writeFileSync(gate, "");
+      },
+    ],
     [GRABS_FINISHED, () => job.onGrabsFinished?.()],
     [FINISHED, end],
   ]);

@@ -77,15 +77,16 @@ async function installData(
     command: needBinary("mariadb-server", "mariadb-install-db", "mysql_install_db"),
     args: [
       "--no-defaults",
-      `--datadir=${half}`,
-      `--tmpdir=${tmp}`,
+      // Relative to `cwd`, and TMPDIR instead of an option, because the script breaks paths with blanks apart.
+      "--datadir=./data.new",
       // Root gets in by the socket and our own user only: no passwordless account on the port.
       "--auth-root-authentication-method=socket",
-      `--auth-root-socket-user=${userInfo().username}`,
+      `--auth-root-socket-user=${ourName()}`,
       "--skip-test-db",
       "--skip-name-resolve",
       ...asUser(),
     ],
+    env: { TMPDIR: tmp },
     cwd: dir,
     logPath,
   });
@@ -95,6 +96,15 @@ async function installData(
     throw new Unreachable(`${name}: mariadb-install-db failed (log ${logPath}: ${logTail(logPath, 1)})`);
   }
   renameSync(half, data);
+}
+
+/** A container may run us under a number that has no name. */
+function ourName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return "root";
+  }
 }
 
 /** MariaDB refuses to run as root unless it is told to; another user would clear the die-with-parent signal. */

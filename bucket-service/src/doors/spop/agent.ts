@@ -84,6 +84,8 @@ export class SpopAgent implements ConnectionOwner, QuestionKeeper {
     this.#secret = new SpopSecret(parts.secrets);
     this.#policy = { ...spopPolicy, ...parts.policy };
     this.server = createServer({ noDelay: true, keepAlive: true }, (socket) => this.#accept(socket));
+    // Also what goes wrong when a connection is taken, such as a lack of files; the others go on.
+    this.server.on("error", (error) => parts.onFault?.(`the SPOP door: ${error.message}`));
     this.server.once("listening", () => {
       this.#sweeper = setInterval(() => this.#sweep(), this.#policy.sweepMs);
     });
