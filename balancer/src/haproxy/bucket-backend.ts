@@ -4,12 +4,34 @@ import { BadInput } from "@hongbao/preprocess";
 import { answerIf } from "./answers.ts";
 import { MAPS } from "./maps.ts";
 import { POLICY } from "./policy.ts";
+import { askAgents, secondPassRules, stockSeen } from "./spoe.ts";
 
-/** One bucket: what HAProxy remembers of it, when it is busy, and its services. */
-export function bucketBackend(bucket: BucketPlace, restrictedRounds: number[]): string[] {
+/** A bucket whose services stand in the topology. */
+export type ListedBucket = BucketPlace & { services: ServicePlace[] };
+
+/** Throws BadInput for a bucket whose services only a registry knows. */
+export function listedBucket(bucket: BucketPlace): ListedBucket {
+  const { id, services } = bucket;
+  if (Array.isArray(services)) return { ...bucket, services };
+  throw new BadInput(
+    `topology: bucket ${id}: found services by discovery ("${services.discover}"), expected a list: the balancer cannot ask a registry yet`,
+  );
+}
+
+/**
+ * One bucket: what HAProxy remembers of it, its agents, when it is busy, and its HTTP servers.
+ * @param spoeFile null: without agents.
+ */
+export function bucketBackend(
+  bucket: ListedBucket,
+  restrictedRounds: number[],
+  spoeFile: string | null,
+): string[] {
+  const learned = learnEnded("http-request", stockSeen.value, stockSeen.isThere, restrictedRounds);
   return [
     ...endedRules(bucket.id, restrictedRounds),
     "",
+    ...(spoeFile === null ? [] : [...askAgents(bucket.id, spoeFile, [learned]), ""]),
     // Without a server HAProxy answers 503 (our busy) by itself. A rule on nbsrv would answer it during reloads too:
     // in a worker that hands over, nbsrv is 0 while its servers still serve.
     "# A fast busy is better than a slow one.",
@@ -19,6 +41,7 @@ export function bucketBackend(bucket: BucketPlace, restrictedRounds: number[]): 
     'http-request set-header authorization "Bearer %[var(txn.token)]" if { var(txn.cookie) -m found }',
     "http-request del-header cookie",
     "http-request del-header x-hongbao- -m beg",
+    ...(spoeFile === null ? [] : secondPassRules()),
     "",
     ...serverLines(bucket),
   ];
@@ -27,7 +50,7 @@ export function bucketBackend(bucket: BucketPlace, restrictedRounds: number[]): 
 /** `ended`, learned from an answer of this bucket and forgotten soon, unless the stock is another one by then. */
 function endedRules(id: string, restrictedRounds: number[]): string[] {
   const isGrab = "{ var(txn.grab) -m found }";
-  const isForAll = restrictedRounds.length === 0 ? "" : " !for_some";
+  const stock = `res.hdr(${STOCK_HEADER})`;
   return [
     "# Ended, as far as this bucket goes.",
     ...roundsAcl("for_some", restrictedRounds),
@@ -35,11 +58,17 @@ function endedRules(id: string, restrictedRounds: number[]): string[] {
     `http-request set-var-fmt(txn.place) %[var(txn.round)]/${id} if ${isGrab}`,
     `http-request set-var-fmt(txn.stock) %[var(txn.place)]/%[var(txn.place),map_str(${MAPS.stocks})]/%[var(txn.key)] if ${isGrab}`,
     answerIf("ended", `if ${isGrab} { var(txn.stock),map_str_int(${MAPS.ended}),sub(txn.now) -m int gt 0 }`),
-    `http-response set-map(${MAPS.ended}) %[var(txn.place)]/%[res.hdr(${STOCK_HEADER})]/%[var(txn.key)] %[date(${POLICY.endedMs},ms)] if { res.hdr(${STOCK_HEADER}) -m reg ^[0-9]{1,15}$ } { var(txn.key) -m found }${isForAll}`,
+    learnEnded("http-response", stock, `{ ${stock} -m reg ^[0-9]{1,15}$ }`, restrictedRounds),
     "http-response del-header x-hongbao- -m beg",
     // The service's word about its connection with us; ours with the client has other times.
     "http-response del-header keep-alive",
   ];
+}
+
+/** Either door may tell the stock's number; HAProxy believes it for rounds that everyone may join. */
+function learnEnded(when: string, stock: string, isTold: string, restrictedRounds: number[]): string {
+  const isForAll = restrictedRounds.length === 0 ? "" : " !for_some";
+  return `${when} set-map(${MAPS.ended}) %[var(txn.place)]/%[${stock}]/%[var(txn.key)] %[date(${POLICY.endedMs},ms)] if ${isTold} { var(txn.key) -m found }${isForAll}`;
 }
 
 /** HAProxy takes 64 words a line; several lines of one name are alternatives. */
@@ -51,12 +80,7 @@ export function roundsAcl(name: string, rounds: number[]): string[] {
   return lines;
 }
 
-function serverLines({ id, services }: BucketPlace): string[] {
-  if (!Array.isArray(services)) {
-    throw new BadInput(
-      `topology: bucket ${id}: found services by discovery ("${services.discover}"), expected a list: the balancer cannot ask a registry yet`,
-    );
-  }
+function serverLines({ services }: ListedBucket): string[] {
   return [
     "balance leastconn",
     "http-reuse always",

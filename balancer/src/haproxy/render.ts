@@ -1,5 +1,6 @@
 /**
  * HAProxy's configuration from the topology: a pure function, so that a test can hold its text against a snapshot.
+ * With the door `spop` the file of spoe.ts belongs beside it.
  * Written for the 2.6 of Debian 12; nothing in it is secret (keys come by the environment of the HAProxy process).
  *
  * The order of the answers is the API's (README, "HTTP for apps") and the order of the sections here:
@@ -8,10 +9,11 @@
 import type { Topology } from "@hongbao/preprocess";
 import { BadInput } from "@hongbao/preprocess";
 import { answerIf, errorPages } from "./answers.ts";
-import { bucketBackend, roundsAcl } from "./bucket-backend.ts";
+import { bucketBackend, listedBucket, roundsAcl } from "./bucket-backend.ts";
 import { MAPS } from "./maps.ts";
 import { POLICY } from "./policy.ts";
 import { siteBackend, siteIsElsewhere } from "./site-backend.ts";
+import { agentsBackend, spoeFile } from "./spoe.ts";
 
 /** What the renderer takes from a pack's manifest. */
 export interface RoundRules {
@@ -25,6 +27,8 @@ export interface RenderOptions {
   /** Default: one thread per processor. */
   threads?: number;
   connectionsMax?: number;
+  /** `spop`: ask the services by SPOE first (spoe.ts); default: every grab goes by HTTP. */
+  door?: "spop" | "http";
 }
 
 /** Environment variables of the HAProxy process that hold the keys of the users' tokens. */
@@ -45,15 +49,20 @@ export function render(
   options: RenderOptions = {},
 ): string {
   const rounds = manifest?.rounds ?? [];
+  const buckets = topology.buckets.map(listedBucket);
+  const spoe = options.door === "spop" ? spoeFile(buckets).name : null;
   const sections: Section[] = [
     { head: "global", lines: globalLines(options) },
     { head: "defaults", lines: defaultLines() },
     { head: "frontend public", lines: publicLines(topology, rounds) },
     { head: "backend site", lines: siteBackend(topology.balancer.site) },
-    ...topology.buckets.map((bucket) => ({
-      head: `backend bucket_${bucket.id}`,
-      lines: bucketBackend(bucket, restrictedRounds(rounds)),
-    })),
+    ...buckets.flatMap((bucket) => [
+      {
+        head: `backend bucket_${bucket.id}`,
+        lines: bucketBackend(bucket, restrictedRounds(rounds), spoe),
+      },
+      ...(spoe === null ? [] : [agentsBackend(bucket)]),
+    ]),
     { head: "frontend metrics", lines: metricsLines() },
   ];
   return `# Rendered from the topology by "hongbao balancer render"; changes belong there.\n${sections.map(sectionText).join("")}`;

@@ -20,7 +20,8 @@ import { MAPS, mapText, pushedMaps, slotsMap } from "./maps.ts";
 import { Master, type HaproxyKeys } from "./master.ts";
 import { roundsView } from "./news.ts";
 import { connectionsFor } from "./policy.ts";
-import { render, TOKEN_KEY, TOKEN_KEY_PREVIOUS } from "./render.ts";
+import { render, TOKEN_KEY, TOKEN_KEY_PREVIOUS, type RenderOptions } from "./render.ts";
+import { SPOP_KEY, spoeFile } from "./spoe.ts";
 
 export interface RunOptions {
   topology?: string;
@@ -28,6 +29,8 @@ export interface RunOptions {
   /** The directory that HAProxy runs in; default: `balancer` beside the topology file. */
   dir?: string;
   threads?: string;
+  /** `http` (default) or `spop`: whether HAProxy asks the services by SPOE first. */
+  door?: string;
 }
 
 export interface RunningBalancer {
@@ -48,12 +51,12 @@ export async function startBalancer(options: RunOptions): Promise<RunningBalance
   const path = findTopology(options.topology, options.state);
   const topology = readTopology(path);
   const dir = resolve(options.dir ?? join(dirname(path), "balancer"));
-  const threads = readThreads(options.threads);
+  const chosen = readChoice(options);
   const { operator } = readSecrets(topology, ["operator"]);
   const logger = createLogger({ role: "balancer", id: topology.balancer.listen });
   const registry = createRegistry({ labels: { role: "balancer", id: topology.balancer.listen } });
   mkdirSync(join(dir, "maps"), { recursive: true, mode: 0o700 });
-  writeFiles(dir, topology, threads, CONFIG);
+  writeFiles(dir, topology, chosen, CONFIG);
 
   const master = new Master({
     dir,
@@ -70,7 +73,7 @@ export async function startBalancer(options: RunOptions): Promise<RunningBalance
     runtime: () => (master.running ? master.runtime : null),
     onTrouble: (what, error) => logger.warn({ err: error }, `${what} failed; it is tried again`),
   });
-  const reload = reloader({ path, dir, threads, master, feed, registry, logger });
+  const reload = reloader({ path, dir, chosen, master, feed, registry, logger });
   const admin = await startAdmin({ topology, operator, master, feed, registry, logger, reload });
   try {
     await feed.start();
@@ -91,11 +94,20 @@ export async function startBalancer(options: RunOptions): Promise<RunningBalance
   };
 }
 
-/** Throws BadInput. */
-export function readThreads(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  if (/^[1-9]\d?$/.test(text)) return Number(text);
-  throw new BadInput(`--threads: found "${text}", expected 1 to 99`);
+type Choice = Pick<RenderOptions, "threads" | "door">;
+
+/** What the options of `balancer run|render` choose of HAProxy. Throws BadInput. */
+export function readChoice({ threads, door }: { threads?: string; door?: string }): Choice {
+  if (threads !== undefined && !/^[1-9]\d?$/.test(threads)) {
+    throw new BadInput(`--threads: found "${threads}", expected 1 to 99`);
+  }
+  if (door !== undefined && door !== "http" && door !== "spop") {
+    throw new BadInput(`--door: found "${door}", expected http or spop`);
+  }
+  return {
+    ...(threads === undefined ? {} : { threads: Number(threads) }),
+    ...(door === undefined ? {} : { door }),
+  };
 }
 
 /** The pack's manifest, when the pack is a directory that is there already; the balancer can do without. */
@@ -114,10 +126,15 @@ function planOf({ pack }: Topology): FeedPlan {
   return { event: manifest?.event.id ?? null, rounds: manifest?.rounds.map(({ id }) => id) ?? null };
 }
 
-/** The keys of the users' tokens go to HAProxy by its environment; a file or a command line would show them. */
+/** Keys go to HAProxy by its environment; a file or a command line would show them. */
 function readKeys(topology: Topology): HaproxyKeys {
-  const [current, previous] = readSecrets(topology, ["token"]).token;
-  return { [TOKEN_KEY]: current!, ...(previous === undefined ? {} : { [TOKEN_KEY_PREVIOUS]: previous }) };
+  const { token, spop } = readSecrets(topology, ["token", "spop"]);
+  const [current, previous] = token;
+  return {
+    [TOKEN_KEY]: current!,
+    ...(previous === undefined ? {} : { [TOKEN_KEY_PREVIOUS]: previous }),
+    [SPOP_KEY]: spop[0]!,
+  };
 }
 
 /** Hard limit of open files of this process, which HAProxy inherits. */
@@ -131,17 +148,16 @@ function serversOf({ buckets }: Topology): number {
 }
 
 /** Maps first, so that whoever reads the configuration finds them. What was pushed into the maps before stays. */
-export function writeFiles(
-  dir: string,
-  topology: Topology,
-  threads: number | undefined,
-  config: string,
-): void {
+export function writeFiles(dir: string, topology: Topology, chosen: Choice, config: string): void {
   const options = {
     connectionsMax: connectionsFor(filesMax(), serversOf(topology)),
-    ...(threads === undefined ? {} : { threads }),
+    ...chosen,
   };
   writeWhole(dir, MAPS.slots, slotsMap(topology));
+  if (chosen.door === "spop") {
+    const spoe = spoeFile(topology.buckets);
+    writeWhole(dir, spoe.name, spoe.text);
+  }
   const { rounds } = planOf(topology);
   const unknown = {
     [MAPS.rounds]: mapText(pushedMaps(roundsView(null, rounds)).rounds),
@@ -158,20 +174,20 @@ export function writeFiles(
 function reloader(parts: {
   path: string;
   dir: string;
-  threads: number | undefined;
+  chosen: Choice;
   master: Master;
   feed: Feed;
   registry: Registry;
   logger: Logger;
 }): () => Promise<void> {
-  const { path, dir, threads, master, feed, registry, logger } = parts;
+  const { path, dir, chosen, master, feed, registry, logger } = parts;
   const reloads = registry.counter("balancer_reloads_total");
   let last: Promise<void> = Promise.resolve();
   const once = async (): Promise<void> => {
     try {
       const topology = readTopology(path);
       const keys = readKeys(topology);
-      writeFiles(dir, topology, threads, CONFIG_DRAFT);
+      writeFiles(dir, topology, chosen, CONFIG_DRAFT);
       await master.check(CONFIG_DRAFT, keys);
       feed.setPlan(planOf(topology));
       renameSync(join(dir, CONFIG_DRAFT), join(dir, CONFIG));

@@ -36,7 +36,7 @@ export const SPOE_POLICY = Object.freeze({
    * Questions on their way over one connection. Many of them to a connection cost least on both sides, but HAProxy fills
    * one up before it turns to the next, so with too many all go to one service.
    */
-  questionsPerConnectionMax: 50,
+  questionsPerConnectionMax: 100,
   /** New connections a second, for each thread: enough after a restart, too few for a storm. */
   connectionsPerSecondMax: 100,
   /** Past so many failed questions a second, for each thread, requests take the other door without trying this one. */
@@ -129,13 +129,15 @@ export function agentsBackend({ id, services }: { id: string; services: readonly
     head: `backend ${agentsOf(id)}`,
     lines: [
       "mode tcp",
-      "balance leastconn",
+      // Of the ways to choose, this one turns to the next server at once when one refuses a connection.
+      "balance roundrobin",
+      "retries 2",
+      "option redispatch 1",
       `timeout server ${2 * SPOE_POLICY.idleMs}ms`,
       "option spop-check",
-      "retries 1",
-      "option redispatch 1",
-      // A service that hangs keeps its connections; without the last word they would go on taking questions.
-      `default-server check inter ${POLICY.checkMs}ms fastinter ${POLICY.checkFastMs}ms downinter ${POLICY.checkMs}ms fall ${POLICY.checkFailures} rise 1 on-marked-down shutdown-sessions`,
+      // A service that hangs keeps its connections: they would go on taking questions, were they not shut down with it.
+      // One that is gone is found out by the first questions that need a connection.
+      `default-server check inter ${POLICY.checkMs}ms fastinter ${POLICY.checkFastMs}ms downinter ${POLICY.checkMs}ms fall ${POLICY.checkFailures} rise 1 observe layer4 error-limit 2 on-error mark-down on-marked-down shutdown-sessions`,
       ...services.map((service) => `server ${service.id} ${service.spop}`),
     ],
   };

@@ -9,6 +9,7 @@ import { MAPS, slotsMap } from "../../src/haproxy/maps.ts";
 import { Master } from "../../src/haproxy/master.ts";
 import { connectionsFor, POLICY } from "../../src/haproxy/policy.ts";
 import { render, TOKEN_KEY, TOKEN_KEY_PREVIOUS, type RoundRules } from "../../src/haproxy/render.ts";
+import { spoeFile } from "../../src/haproxy/spoe.ts";
 import { KEY, PREVIOUS_KEY } from "./harness.ts";
 
 const service = (id: string, port: number) => ({
@@ -62,6 +63,8 @@ async function check(text: string, from: Topology, keys: Record<string, string>)
     mkdirSync(join(dir, "maps"));
     for (const map of Object.values(MAPS)) writeFileSync(join(dir, map), "");
     writeFileSync(join(dir, MAPS.slots), slotsMap(from));
+    const spoe = spoeFile(from.buckets);
+    writeFileSync(join(dir, spoe.name), spoe.text);
     writeFileSync(join(dir, "haproxy.cfg"), text);
     await new Master({ dir, keys }).check();
   } finally {
@@ -204,4 +207,12 @@ t.test("connections fit the limit of open files", (t) => {
   t.equal(connectionsFor(10, 4), 100, "a limit that is too small is HAProxy's to complain about");
   t.ok(POLICY.connectionsMax <= connectionsFor(20_000, 1_000));
   t.end();
+});
+
+t.test("HAProxy takes the SPOP door too, and only when it is asked for", async (t) => {
+  const text = render(topology, { rounds }, { threads: 2, door: "spop" });
+  t.match(text, /filter spoe engine spoe_b-1 config spoe-[0-9a-f]{12}\.cfg/);
+  t.match(text, /backend agents_b-1\n/);
+  await t.resolves(check(text, topology, { [TOKEN_KEY]: KEY }));
+  t.notMatch(render(topology, { rounds }), /spoe|agents_/);
 });
