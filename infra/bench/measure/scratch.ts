@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { say } from "@hongbao/preprocess";
 
 export interface Scratch extends Disposable {
   path: string;
@@ -12,6 +13,7 @@ export function scratchDir(): Scratch {
   const remove = (): void => rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   // Our children die with us; what they hold open is theirs no longer.
   const give = (signal: NodeJS.Signals): void => {
+    say(`bench: given up (${signal})`);
     try {
       remove();
     } finally {

@@ -16,15 +16,18 @@ export interface Point {
   measured: number[][];
   /** How many users ask, spread over the list. */
   askers: number;
+  connections: number;
   /** Between two goes, so that no user asks more often than one may. */
   restMs: number;
 }
 
 /** Wins of a point: enough that its CPU time is well above the clock's steps. */
-const WINS = 40_000;
+const WINS = 60_000;
 /** A compiler that has not seen the path often makes the first wins dear. */
-const WARM_WINS = 20_000;
-const USERS = 50_000;
+const WARM_WINS = 60_000;
+const USERS = 80_000;
+/** More processes are there for more people: each has as many clients waiting at any size. */
+const CONNECTIONS_PER_SERVICE = 64;
 /** A user may ask 10 times at once, then 5 times a second. */
 const ROUNDS_AT_ONCE = 8;
 const REST_MS = 2_000;
@@ -52,13 +55,14 @@ function point(
   size: number,
   { prizes = 0, users = USERS, buckets = 2, services = 2 },
 ): Point {
-  const common = { dimension, size, buckets, services, users };
+  const connections = CONNECTIONS_PER_SERVICE * buckets * services;
+  const common = { dimension, size, buckets, services, users, connections };
   return users < WINS ? fewUsers(common) : manyUsers(common, prizes);
 }
 
-type Common = Pick<Point, "dimension" | "size" | "buckets" | "services" | "users">;
+type Common = Pick<Point, "dimension" | "size" | "buckets" | "services" | "users" | "connections">;
 
-/** One round for everybody; prizes beyond it lie in a round of their own. The warm-up's 20,000 come on top in every point. */
+/** One round for everybody; prizes beyond it lie in a round of their own. The warm-up's come on top in every point. */
 function manyUsers(common: Common, prizes: number): Point {
   const wins = prizes === 0 ? WINS : Math.min(prizes, WINS);
   const rounds: RoundSpec[] = [
@@ -75,7 +79,7 @@ function fewUsers(common: Common): Point {
   const goes = (wins: number): number => Math.max(1, Math.ceil(wins / (users * ROUNDS_AT_ONCE)));
   const perGo = Math.min(ROUNDS_AT_ONCE, Math.ceil(WINS / users));
   // With very few users the wins are fewer too: an event has at most 99 rounds.
-  const [warmGoes, measuredGoes] = [Math.min(3, goes(WARM_WINS)), Math.min(5, goes(WINS))];
+  const [warmGoes, measuredGoes] = [Math.min(5, goes(WARM_WINS)), Math.min(5, goes(WINS))];
   const ids = Array.from({ length: (warmGoes + measuredGoes) * perGo }, (_, index) => index + 1);
   const groups = Array.from({ length: warmGoes + measuredGoes }, (_, go) =>
     ids.slice(go * perGo, (go + 1) * perGo),

@@ -38,7 +38,7 @@ export interface ScaleFigures {
   generate: GenerateFigures[];
 }
 
-const CONNECTIONS = 128;
+const IDLE_MS = 3_000;
 const SECONDS_MAX = 60;
 const PACKAGES = ["redis-server", "mariadb-server", "haproxy", "wrk"] as const;
 const GENERATED = { quick: [100_000, 1_000_000], full: [1_000_000, 10_000_000, 100_000_000] };
@@ -85,18 +85,22 @@ async function measurePoint(dir: string, point: Point): Promise<PointFigures> {
   try {
     const askAll = async (goes: number[][]): Promise<number> => {
       let answered = 0;
-      for (const go of goes) answered += await ask(cluster, tokens, go, point.restMs);
+      for (const go of goes) answered += await ask(cluster, tokens, go, point);
       return answered;
     };
     await askAll(point.warm);
     await cluster.books.settled(point.warm[0]![0]!);
     const roles = Object.entries(cluster.processes("plain"));
+    const idle = await idleShares(roles);
     const before = roles.map(([, pids]) => fineCpuUs(pids));
+    const beganMs = performance.now();
     await askAll(point.measured);
     const { wins, faults } = await settle(cluster, point);
-    const spent = roles.map(
-      ([role, pids], index) => [role, (fineCpuUs(pids) - before[index]!) / wins] as const,
-    );
+    const elapsedUs = (performance.now() - beganMs) * 1000;
+    const spent = roles.map(([role, pids], index) => {
+      const us = fineCpuUs(pids) - before[index]! - idle[index]! * elapsedUs;
+      return [role, us / wins] as const;
+    });
     return {
       dimension: point.dimension,
       size: point.size,
@@ -111,7 +115,17 @@ async function measurePoint(dir: string, point: Point): Promise<PointFigures> {
   }
 }
 
-async function ask(cluster: Cluster, tokens: string, rounds: number[], restMs: number): Promise<number> {
+/**
+ * Which part of a processor each role takes while nothing is asked. It is taken off what a win costs: few users have to be
+ * asked slowly, and the clocks of waiting processes would count as theirs.
+ */
+async function idleShares(roles: [string, number[]][]): Promise<number[]> {
+  const before = roles.map(([, pids]) => fineCpuUs(pids));
+  await sleep(IDLE_MS);
+  return roles.map(([, pids], index) => (fineCpuUs(pids) - before[index]!) / (IDLE_MS * 1000));
+}
+
+async function ask(cluster: Cluster, tokens: string, rounds: number[], point: Point): Promise<number> {
   const paths: string[] = [];
   for (const round of rounds) paths.push(grabPath(round, await cluster.key(round)));
   const { answered } = await runWrk(
@@ -122,9 +136,9 @@ async function ask(cluster: Cluster, tokens: string, rounds: number[], restMs: n
       identities: { file: tokens, header: AUTHORIZATION },
       ends: "stop",
     },
-    { seconds: SECONDS_MAX, connections: CONNECTIONS, threads: 1 },
+    { seconds: SECONDS_MAX, connections: point.connections, threads: 1 },
   );
-  await sleep(restMs);
+  await sleep(point.restMs);
   return answered;
 }
 
@@ -138,7 +152,7 @@ async function settle(cluster: Cluster, point: Point): Promise<{ wins: number; f
   }
   const expected = point.askers * point.measured.flat().length;
   // Whoever was on the way when wrk had asked everybody may have got nothing.
-  const lostMax = CONNECTIONS * point.measured.length;
+  const lostMax = point.connections * point.measured.length;
   if (wins < expected - lostMax) faults.push(`${wins} wins of ${expected} users who asked`);
   return { wins, faults };
 }
