@@ -69,14 +69,14 @@ function registerProcesses(program: Command): void {
   const balancer = parentCommand(program, "balancer", "HAProxy: its configuration, and running it");
   where(balancer.command("render").description("print HAProxy's configuration for a topology"))
     .option("--threads <count>", "HAProxy threads (default: one for each processor)")
-    .option("--door <door>", "spop: ask the services by SPOE first (default: http)")
+    .option("--door <door>", "http: leave the services' SPOP doors out (default: spop)")
     .option("--out <dir>", "write it with its maps into a directory instead")
     .action(async (options: RenderCommandOptions) =>
       (await import("./haproxy/render-command.ts")).runRender(options),
     );
   where(balancer.command("run").description("run HAProxy, keep it running, tell it of the rounds"))
     .option("--threads <count>", "HAProxy threads (default: one for each processor)")
-    .option("--door <door>", "spop: ask the services by SPOE first (default: http)")
+    .option("--door <door>", "http: leave the services' SPOP doors out (default: spop)")
     .option("--dir <dir>", "where HAProxy runs (default: balancer/ beside the topology file)")
     .action(async (options: RunOptions) => (await import("./haproxy/run.ts")).runBalancer(options));
   where(

@@ -187,7 +187,7 @@ async function sameHaproxy(dir: string, world: World, backends: NaiveBackend[]):
 }
 
 /** Words of `hongbao balancer run` that leave the SPOP door out. */
-const HTTP_ONLY: string[] = [];
+const HTTP_ONLY = ["--door", "http"];
 
 interface MainPlan {
   isNeeded: boolean;

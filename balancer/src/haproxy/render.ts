@@ -1,6 +1,6 @@
 /**
  * HAProxy's configuration from the topology: a pure function, so that a test can hold its text against a snapshot.
- * With the door `spop` the file of spoe.ts belongs beside it.
+ * With the door `spop`, the default, the file of spoe.ts belongs beside it.
  * Written for the 2.6 of Debian 12; nothing in it is secret (keys come by the environment of the HAProxy process).
  *
  * The order of the answers is the API's (README, "HTTP for apps") and the order of the sections here:
@@ -23,12 +23,14 @@ export interface RoundRules {
   groups: string[] | null;
 }
 
+export type Door = "spop" | "http";
+
 export interface RenderOptions {
   /** Default: one thread per processor. */
   threads?: number;
   connectionsMax?: number;
-  /** `spop`: ask the services by SPOE first (spoe.ts); default: every grab goes by HTTP. */
-  door?: "spop" | "http";
+  /** `spop`, the default: ask the services by SPOE first (spoe.ts). `http`: every grab goes by HTTP. */
+  door?: Door;
 }
 
 /** Environment variables of the HAProxy process that hold the keys of the users' tokens. */
@@ -50,7 +52,7 @@ export function render(
 ): string {
   const rounds = manifest?.rounds ?? [];
   const buckets = topology.buckets.map(listedBucket);
-  const spoe = options.door === "spop" ? spoeFile(buckets).name : null;
+  const spoe = options.door === "http" ? null : spoeFile(buckets).name;
   const sections: Section[] = [
     { head: "global", lines: globalLines(options) },
     { head: "defaults", lines: defaultLines() },

@@ -29,7 +29,7 @@ export interface RunOptions {
   /** The directory that HAProxy runs in; default: `balancer` beside the topology file. */
   dir?: string;
   threads?: string;
-  /** `http` (default) or `spop`: whether HAProxy asks the services by SPOE first. */
+  /** `spop` (default) or `http`: whether HAProxy asks the services by SPOE first. */
   door?: string;
 }
 
@@ -154,7 +154,7 @@ export function writeFiles(dir: string, topology: Topology, chosen: Choice, conf
     ...chosen,
   };
   writeWhole(dir, MAPS.slots, slotsMap(topology));
-  if (chosen.door === "spop") {
+  if (chosen.door !== "http") {
     const spoe = spoeFile(topology.buckets);
     writeWhole(dir, spoe.name, spoe.text);
   }

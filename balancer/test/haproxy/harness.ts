@@ -217,7 +217,7 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
   writeWhole(
     dir,
     CONFIG,
-    render(topology, manifest, { threads: options.threads ?? 2, connectionsMax: 1_000 }),
+    render(topology, manifest, { threads: options.threads ?? 2, connectionsMax: 1_000, door: "http" }),
   );
   writeWhole(dir, MAPS.slots, slotsMap(topology));
   writeWhole(dir, MAPS.rounds, mapText(new Map((rules ?? []).map(({ id }) => [String(id), "live"]))));

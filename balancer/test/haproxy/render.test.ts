@@ -209,10 +209,11 @@ t.test("connections fit the limit of open files", (t) => {
   t.end();
 });
 
-t.test("HAProxy takes the SPOP door too, and only when it is asked for", async (t) => {
-  const text = render(topology, { rounds }, { threads: 2, door: "spop" });
+t.test("HAProxy asks the agents unless their door is left out", async (t) => {
+  const text = render(topology, { rounds }, { threads: 2 });
   t.match(text, /filter spoe engine spoe_b-1 config spoe-[0-9a-f]{12}\.cfg/);
   t.match(text, /backend agents_b-1\n/);
-  await t.resolves(check(text, topology, { [TOKEN_KEY]: KEY }));
-  t.notMatch(render(topology, { rounds }), /spoe|agents_/);
+  const without = render(topology, { rounds }, { threads: 2, door: "http" });
+  t.notMatch(without, /spoe|agents_/);
+  await t.resolves(check(without, topology, { [TOKEN_KEY]: KEY }));
 });
