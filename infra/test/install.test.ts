@@ -50,6 +50,17 @@ t.test("no service starts while packages are installed, and nothing stays behind
   t.notOk(existsSync(guard));
 });
 
+t.test("nothing is removed, but for a library that another one takes the place of", async (t) => {
+  const removing = (...names: string[]): string =>
+    `case "$*" in *" -s "*) printf '${names.map((name) => `Remv ${name} [1]\\n`).join("")}';; esac`;
+  const swapped = fakeSystem(temporaryState(t), removing("libluajit-5.1-2", "libluajit-5.1-common"));
+  await swapped.install("nginx");
+  t.notMatch(swapped.calls(), /--no-remove/);
+  const others = fakeSystem(temporaryState(t), removing("libluajit-5.1-2", "wrk"));
+  await others.install("nginx");
+  t.match(others.calls(), /apt-get .*--no-remove.* install nginx\n/);
+});
+
 t.test("package lists are fetched when a package is not known", async (t) => {
   const { calls, install } = fakeSystem(temporaryState(t));
   await install("unknown", "wrk");

@@ -39,8 +39,19 @@ apt() {
   apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -o Acquire::http::Timeout=30 -o Dpkg::Use-Pty=0 "$@" 9>&-
 }
 
+# Nothing is removed, but for one library that another provides: nginx's Lua brings its own build of LuaJIT, which takes the
+# place of the one that wrk came with, and wrk runs on either.
+may_remove() {
+  removed=$(apt -s --no-install-recommends install "$@" | sed -n 's/^Remv \([^ ]*\) .*/\1/p')
+  [ -n "$removed" ] || return 1
+  for name in $removed; do
+    case $name in libluajit-5.1-2 | libluajit-5.1-common) ;; *) return 1 ;; esac
+  done
+}
+
 install() {
-  apt -y --no-install-recommends --no-remove -o Dpkg::Options::=--force-confold install "$@"
+  if may_remove "$@"; then keep=''; else keep=--no-remove; fi
+  apt -y --no-install-recommends ${keep:+"$keep"} -o Dpkg::Options::=--force-confold install "$@"
 }
 
 lists_missing=no
