@@ -219,6 +219,7 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
     pool,
     pack,
     consumer: place.id,
+    ack: pack.manifest.event.ack,
     observer: {
       persisted: (count, milliseconds) => {
         rows.inc({ outcome: "new" }, count);
@@ -281,7 +282,7 @@ function batchObserver(registry: Registry): { batch(size: number, milliseconds: 
 /** Gauges that are read off the view when somebody collects. */
 function viewMetrics(frame: Frame, view: BucketView, mysqlUp: () => boolean): void {
   const { registry, pack, bucket } = frame;
-  const delay = monitorEventLoopDelay({ resolution: 10 });
+  const delay = monitorEventLoopDelay({ resolution: 50 });
   delay.enable();
   registry.onCollect(() => {
     registry.gauge("event_loop_delay_seconds").set({ quantile: "0.5" }, delay.percentile(50) / 1e9);

@@ -13,8 +13,8 @@ type Answer = { status: number; body: string; retryAfter?: boolean };
 const answers = {
   noSuchRound: { status: 404, body: '{"result":"no_such_round"}' },
   notFound: { status: 404, body: '{"result":"not_found"}' },
-  /** `%[…]` is HAProxy's; the round was found in the map before, so it is one of ours. */
-  ended: { status: 200, body: '{"result":"ended","round":%[var(txn.round)]}' },
+  /** `%[…]` is HAProxy's; the path was found in the map before, so the round is one of ours. */
+  ended: { status: 200, body: '{"result":"ended","round":%[path,field(4,/)]}' },
   unauthorized: { status: 401, body: '{"result":"unauthorized","message":"a valid token is needed"}' },
   badN: {
     status: 400,

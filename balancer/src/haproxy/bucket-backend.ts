@@ -27,11 +27,14 @@ export function bucketBackend(
   restrictedRounds: number[],
   spoeFile: string | null,
 ): string[] {
-  const learned = learnEnded("http-request", stockSeen.value, stockSeen.isThere, restrictedRounds);
+  const learned = learnEnded("http-request", bucket.id, stockSeen.value, stockSeen.isThere, restrictedRounds);
   return [
     ...endedRules(bucket.id, restrictedRounds),
     "",
-    ...(spoeFile === null ? [] : [...askAgents(bucket.id, spoeFile, [learned]), ""]),
+    ...(spoeFile === null ? [] : [...askAgents(bucket.id, spoeFile, learned), ""]),
+    "# What goes on as HTTP is rewritten on its way, and has to leave room for that.",
+    answerIf("tooLarge", `if { req.hdrs,length gt ${POLICY.headerBytesMax} }`),
+    "",
     // Without a server HAProxy answers 503 (our busy) by itself. A rule on nbsrv would answer it during reloads too:
     // in a worker that hands over, nbsrv is 0 while its servers still serve.
     "# A fast busy is better than a slow one.",
@@ -50,25 +53,42 @@ export function bucketBackend(
 /** `ended`, learned from an answer of this bucket and forgotten soon, unless the stock is another one by then. */
 function endedRules(id: string, restrictedRounds: number[]): string[] {
   const isGrab = "{ var(txn.grab) -m found }";
+  const isPossible = `${isGrab} { var(${LEARNED_UNTIL}),sub(txn.now) -m int gt 0 }`;
   const stock = `res.hdr(${STOCK_HEADER})`;
   return [
     "# Ended, as far as this bucket goes.",
     ...roundsAcl("for_some", restrictedRounds),
     `http-request set-var(txn.key) url_param(k) if ${isGrab}`,
-    `http-request set-var-fmt(txn.place) %[var(txn.round)]/${id} if ${isGrab}`,
-    `http-request set-var-fmt(txn.stock) %[var(txn.place)]/%[var(txn.place),map_str(${MAPS.stocks})]/%[var(txn.key)] if ${isGrab}`,
-    answerIf("ended", `if ${isGrab} { var(txn.stock),map_str_int(${MAPS.ended}),sub(txn.now) -m int gt 0 }`),
-    learnEnded("http-response", stock, `{ ${stock} -m reg ^[0-9]{1,15}$ }`, restrictedRounds),
+    `http-request set-var-fmt(txn.place) %[var(txn.round)]/${id}/%[var(txn.round),concat(/${id}),map_str(${MAPS.stocks})]/%[var(txn.key)] if ${isPossible}`,
+    answerIf(
+      "ended",
+      `if { var(txn.place) -m found } { var(txn.place),map_str_int(${MAPS.ended}),sub(txn.now) -m int gt 0 }`,
+    ),
+    ...learnEnded("http-response", id, stock, `{ ${stock} -m reg ^[0-9]{1,15}$ }`, restrictedRounds),
     "http-response del-header x-hongbao- -m beg",
     // The service's word about its connection with us; ours with the client has other times.
     "http-response del-header keep-alive",
   ];
 }
 
+/** While nothing was learned in any bucket there is nothing to look up, and grabs pass the look-up by. */
+const LEARNED_UNTIL = "proc.learned_until";
+
 /** Either door may tell the stock's number; HAProxy believes it for rounds that everyone may join. */
-function learnEnded(when: string, stock: string, isTold: string, restrictedRounds: number[]): string {
+function learnEnded(
+  when: string,
+  id: string,
+  stock: string,
+  isTold: string,
+  restrictedRounds: number[],
+): string[] {
   const isForAll = restrictedRounds.length === 0 ? "" : " !for_some";
-  return `${when} set-map(${MAPS.ended}) %[var(txn.place)]/%[${stock}]/%[var(txn.key)] %[date(${POLICY.endedMs},ms)] if ${isTold} { var(txn.key) -m found }${isForAll}`;
+  const condition = `if ${isTold} { var(txn.key) -m found }${isForAll}`;
+  const until = `date(${POLICY.endedMs},ms)`;
+  return [
+    `${when} set-map(${MAPS.ended}) %[var(txn.round)]/${id}/%[${stock}]/%[var(txn.key)] %[${until}] ${condition}`,
+    `${when} set-var(${LEARNED_UNTIL}) ${until} ${condition}`,
+  ];
 }
 
 /** HAProxy takes 64 words a line; several lines of one name are alternatives. */

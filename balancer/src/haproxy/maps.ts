@@ -3,7 +3,7 @@
  * socket. Paths are relative to the directory that HAProxy runs in.
  *
  *   slots.map    slot                      → bucket          fixed by the topology
- *   rounds.map   round                     → live | over     pushed; a round that is not here does not exist
+ *   rounds.map   path of a round's call    → live | over     pushed; a round that is not here does not exist
  *   stocks.map   round/bucket              → stock number    pushed; only grows
  *   ended.map    round/bucket/stock/key    → ms since 1970   learned from answers; ended until then
  *
@@ -23,6 +23,9 @@ export const MAPS = Object.freeze({
 
 export type RoundWord = "live" | "over";
 
+/** By path and not by number: whoever comes when all is over costs one look-up, and nothing is cut out of the path. */
+export const grabPath = (round: number): string => `/v1/rounds/${round}/grab`;
+
 /** What HAProxy has to know of the rounds. Stocks are keyed `round/bucket`. */
 export interface RoundsView {
   rounds: Map<number, RoundWord>;
@@ -39,7 +42,13 @@ export function slotsMap(topology: Pick<Topology, "buckets">): string {
 /** The two pushed maps as HAProxy's `show map` would list them. */
 export function pushedMaps(view: RoundsView): Record<"rounds" | "stocks", Map<string, string>> {
   return {
-    rounds: new Map(Array.from(view.rounds, ([round, word]) => [String(round), word])),
+    rounds: new Map(
+      Array.from(view.rounds, ([round, word]): [string, RoundWord][] => [
+        [grabPath(round), word],
+        // What was won can be asked for after the end, too.
+        [`/v1/rounds/${round}/result`, "live"],
+      ]).flat(),
+    ),
     stocks: new Map(Array.from(view.stocks, ([place, stock]) => [place, String(stock)])),
   };
 }

@@ -4,7 +4,9 @@
  * Written for the 2.6 of Debian 12; nothing in it is secret (keys come by the environment of the HAProxy process).
  *
  * The order of the answers is the API's (README, "HTTP for apps") and the order of the sections here:
- * 404 no_such_round, ended everywhere, 401, 400, then in the bucket's backend ended (learned), busy, the services.
+ * 404 no_such_round, ended everywhere (those two exclude each other), 401, 400, then in the bucket's backend ended (learned),
+ * busy, the services. Every rule that a grab passes costs all grabs: what is rare stands behind a condition that is cheap
+ * and false (docs/performance.md).
  */
 import type { Topology } from "@hongbao/preprocess";
 import { BadInput } from "@hongbao/preprocess";
@@ -36,6 +38,9 @@ export interface RenderOptions {
 /** Environment variables of the HAProxy process that hold the keys of the users' tokens. */
 export const TOKEN_KEY = "HONGBAO_TOKEN_KEY";
 export const TOKEN_KEY_PREVIOUS = "HONGBAO_TOKEN_KEY_PREVIOUS";
+
+/** What `signToken` and most libraries write before the first dot: {"alg":"HS256","typ":"JWT"}. */
+const TOKEN_HEADER = Buffer.from('{"alg":"HS256","typ":"JWT"}').toString("base64url");
 
 const INDENT = "    ";
 
@@ -96,6 +101,8 @@ function globalLines({ threads, connectionsMax = POLICY.connectionsMax }: Render
     `.if defined(${TOKEN_KEY_PREVIOUS})`,
     `set-var proc.token_key_previous env(${TOKEN_KEY_PREVIOUS})`,
     ".endif",
+    // HAProxy remembers what matched what; for patterns against what differs from user to user that costs more than it saves.
+    "tune.pattern.cache-size 0",
     "ssl-default-bind-options ssl-min-ver TLSv1.2",
   ];
 }
@@ -126,15 +133,22 @@ function publicLines(topology: Topology, rounds: RoundRules[]): string[] {
     // What cannot even be parsed is refused below the rules, always in HTML; closing without a word is the better half.
     ...[400, 408, 501].map((status) => `errorfile ${status} /dev/null`),
     "",
-    "# Which round, and is it one?",
-    "http-request set-var(txn.round) path,field(4,/) if METH_POST { path -m reg ^/v1/rounds/[^/]+/grab$ }",
-    "http-request set-var(txn.grab) bool(true) if { var(txn.round) -m found }",
-    "http-request set-var(txn.round) path,field(4,/) if METH_GET { path -m reg ^/v1/rounds/[^/]+/result$ }",
-    `http-request set-var(txn.state) var(txn.round),map_str(${MAPS.rounds}) if { var(txn.round) -m found }`,
-    answerIf("noSuchRound", "if { var(txn.round) -m found } !{ var(txn.state) -m found }"),
+    "# Ended everywhere: nobody needs a token to be told. First, because then everybody comes again and again.",
+    `http-request set-var(txn.state) path,map_str(${MAPS.rounds})`,
+    answerIf("ended", "if { var(txn.state) -m str over } METH_POST"),
     "",
-    "# Ended everywhere: nobody needs a token to be told.",
-    answerIf("ended", "if { var(txn.grab) -m found } { var(txn.state) -m str over }"),
+    "# Which round, and is it one?",
+    "http-request set-var(txn.grab) bool(true) if { var(txn.state) -m found } METH_POST { path_end /grab }",
+    "http-request set-var(txn.round) path,field(4,/) if { var(txn.grab) -m found }",
+    "http-request set-var(txn.round) path,field(4,/) if { var(txn.state) -m found } METH_GET { path_end /result }",
+    answerIf(
+      "noSuchRound",
+      "if !{ var(txn.state) -m found } METH_POST { path -m reg ^/v1/rounds/[^/]+/grab$ }",
+    ),
+    answerIf(
+      "noSuchRound",
+      "if !{ var(txn.state) -m found } METH_GET { path -m reg ^/v1/rounds/[^/]+/result$ }",
+    ),
     "",
     ...siteRules(topology.balancer.site),
     "",
@@ -179,24 +193,29 @@ function tokenRules({ url, site }: { url: string; site: string }): string[] {
   const origins = [
     ...new Set([new URL(url).origin, ...(siteIsElsewhere(site) ? [new URL(site).origin] : [])]),
   ];
+  const noToken = "!{ var(txn.token) -m found }";
   const noHeader = "!{ req.fhdr_cnt(authorization) gt 0 }";
   const secure = new URL(url).protocol === "https:" ? "; Secure" : "";
   const required = [
     `var(txn.token) -m len 1:${POLICY.tokenLengthMax}`,
     "var(txn.left) -m int gt 0",
     "var(txn.user) -m reg '^[A-Za-z0-9._-]{1,64}\\z'",
-    "var(txn.token),jwt_header_query('$.alg') -m str HS256",
   ];
   return [
-    "# Who asks? The algorithm is a literal, exp is compared by hand (jwt_verify looks at the signature only).",
+    "# Who asks? The algorithm is a literal, exp is compared by hand (jwt_verify looks at the signature only). Nearly all tokens",
+    "# have the same header, which need not be read again and again.",
     "http-request set-var(txn.now) date(0,ms)",
     "http-request set-var(txn.token) http_auth_bearer if { req.fhdr_cnt(authorization) eq 1 }",
-    `http-request set-var(txn.cookie) req.cook(hongbao) if ${noHeader} { req.fhdr_cnt(origin) eq 1 } { req.fhdr(origin) -m str ${origins.join(" ")} }`,
-    `http-request set-var(txn.cookie) req.cook(hongbao) if METH_GET ${noHeader} !{ req.fhdr_cnt(origin) gt 0 }`,
+    `http-request set-var(txn.cookie) req.cook(hongbao) if ${noToken} ${noHeader} { req.fhdr_cnt(origin) eq 1 } { req.fhdr(origin) -m str ${origins.join(" ")} }`,
+    `http-request set-var(txn.cookie) req.cook(hongbao) if ${noToken} METH_GET ${noHeader} !{ req.fhdr_cnt(origin) gt 0 }`,
     "http-request set-var(txn.token) var(txn.cookie) if { var(txn.cookie) -m found }",
     "http-request set-var(txn.user) var(txn.token),jwt_payload_query('$.sub')",
     "http-request set-var(txn.left) var(txn.token),jwt_payload_query('$.exp','int'),mul(1000),sub(txn.now)",
     answerIf("unauthorized", `if ${required.map((holds) => `!{ ${holds} }`).join(" || ")}`),
+    answerIf(
+      "unauthorized",
+      `if !{ var(txn.token) -m beg ${TOKEN_HEADER}. } !{ var(txn.token),jwt_header_query('$.alg') -m str HS256 }`,
+    ),
     'http-request set-var(txn.signed) bool(true) if { var(txn.token),jwt_verify("HS256",proc.token_key) -m int 1 }',
     `.if defined(${TOKEN_KEY_PREVIOUS})`,
     'http-request set-var(txn.signed) bool(true) if !{ var(txn.signed) -m found } { var(txn.token),jwt_verify("HS256",proc.token_key_previous) -m int 1 }',
@@ -217,14 +236,14 @@ function requestRules(rounds: RoundRules[]): string[] {
   return [
     "# Is the request well-formed?",
     answerIf("tooLarge", `if { req.body_size gt ${POLICY.bodyBytesMax} }`),
-    answerIf("tooLarge", `if { req.hdrs,length gt ${POLICY.headerBytesMax} }`),
-    answerIf("badN", `if ${isGrab} { url_param(n) -m found } !{ url_param(n) -m reg ^[1-9][0-9]{0,5}$ }`),
+    `http-request set-var(txn.n) url_param(n) if ${isGrab}`,
+    answerIf("badN", "if { var(txn.n) -m found } !{ var(txn.n) -m reg ^[1-9][0-9]{0,5}$ }"),
     ...Array.from(limits, ([perUser, limited]) => [
       ...roundsAcl(
         `at_most_${perUser}`,
         limited.map(({ id }) => id),
       ),
-      answerIf("badN", `if ${isGrab} { url_param(n) -m int gt ${perUser} } at_most_${perUser}`),
+      answerIf("badN", `if { var(txn.n) -m int gt ${perUser} } at_most_${perUser}`),
     ]).flat(),
   ];
 }

@@ -70,7 +70,7 @@ const VALUES: Record<(typeof GRAB_ARGUMENTS)[number], string> = {
   round: "var(txn.round)",
   user: "var(txn.user)",
   key: "var(txn.key)",
-  n: "url_param(n)",
+  n: "var(txn.n)",
 };
 
 const engineOf = (bucket: string): string => `spoe_${bucket}`;

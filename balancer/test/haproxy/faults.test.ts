@@ -132,7 +132,11 @@ t.test("reloads under load: no error, no refused connection", async (t) => {
   const workers = new Set([await workerPid(rig.master.runtime)]);
   for (let n = 0; n < 5; n += 1) {
     await pause(150);
-    writeWhole(rig.dir, CONFIG, render(rig.topology, null, { threads: 1 + (n % 2), connectionsMax: 1_000 }));
+    writeWhole(
+      rig.dir,
+      CONFIG,
+      render(rig.topology, null, { threads: 1 + (n % 2), connectionsMax: 1_000, door: "http" }),
+    );
     await rig.master.check();
     await rig.master.reload();
     workers.add(await workerPid(rig.master.runtime));
@@ -170,13 +174,13 @@ t.test(
 t.test("a reload finds the maps of the files", async (t) => {
   const rig = await startRig(t);
   await rig.setRounds({ 1: "over" });
-  writeWhole(rig.dir, MAPS.rounds, "1 live\n2 over\n");
+  writeWhole(rig.dir, MAPS.rounds, "/v1/rounds/1/grab live\n/v1/rounds/2/grab over\n");
   await rig.master.reload();
   t.same(
     [...(await showMap(rig.master.runtime, MAPS.rounds))],
     [
-      ["1", "live"],
-      ["2", "over"],
+      ["/v1/rounds/1/grab", "live"],
+      ["/v1/rounds/2/grab", "over"],
     ],
   );
 });
@@ -222,7 +226,7 @@ t.test("a soft stop lets the request under way finish", async (t) => {
 
 t.test("an address that is taken, a file that is wrong: one message with HAProxy's reason", async (t) => {
   const rig = await startRig(t);
-  const good = render(rig.topology);
+  const good = render(rig.topology, null, { door: "http" });
   writeWhole(rig.dir, CONFIG, good.replace("timeout connect", "timeout conect"));
   await t.rejects(rig.master.check(), { exitCode: 2, message: /refuses .*haproxy\.cfg: .*conect/ });
   t.match(await rig.grab(1, "u1"), { status: 200 }, "what runs goes on");

@@ -8,7 +8,7 @@ import type { Test } from "tap";
 import { freePort } from "@hongbao/infra";
 import { signToken, type Topology } from "@hongbao/preprocess";
 import { CONFIG, writeWhole } from "../../src/haproxy/files.ts";
-import { MAPS, mapText, slotsMap } from "../../src/haproxy/maps.ts";
+import { MAPS, mapText, pushedMaps, slotsMap, type RoundWord } from "../../src/haproxy/maps.ts";
 import { Master } from "../../src/haproxy/master.ts";
 import { render, TOKEN_KEY, TOKEN_KEY_PREVIOUS, type RoundRules } from "../../src/haproxy/render.ts";
 import { reconcileMap } from "../../src/haproxy/runtime.ts";
@@ -208,6 +208,14 @@ export async function layOut(t: Test, options: RigOptions = {}) {
   return { dir, port, topology, services, site };
 }
 
+function roundsMap(rounds: Record<string, string>): Map<string, string> {
+  const words = Object.entries(rounds).map(([id, word]): [number, RoundWord] => [
+    Number(id),
+    word as RoundWord,
+  ]);
+  return pushedMaps({ rounds: new Map(words), stocks: new Map() }).rounds;
+}
+
 export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> {
   const laidOut = await layOut(t, options);
   const { dir, port, topology } = laidOut;
@@ -220,7 +228,11 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
     render(topology, manifest, { threads: options.threads ?? 2, connectionsMax: 1_000, door: "http" }),
   );
   writeWhole(dir, MAPS.slots, slotsMap(topology));
-  writeWhole(dir, MAPS.rounds, mapText(new Map((rules ?? []).map(({ id }) => [String(id), "live"]))));
+  writeWhole(
+    dir,
+    MAPS.rounds,
+    mapText(roundsMap(Object.fromEntries((rules ?? []).map(({ id }) => [id, "live"])))),
+  );
   writeWhole(dir, MAPS.stocks, "");
   writeWhole(dir, MAPS.ended, "");
   const [current = KEY, previous] = options.keys ?? [KEY];
@@ -237,7 +249,7 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
   return {
     ...laidOut,
     master,
-    setRounds: (rounds) => set(MAPS.rounds, rounds),
+    setRounds: (rounds) => set(MAPS.rounds, Object.fromEntries(roundsMap(rounds))),
     setStocks: (stocks) => set(MAPS.stocks, stocks),
     grab: (round, user, query = "k=key") =>
       ask(port, `/v1/rounds/${round}/grab?${query}`, { method: "POST", headers: bearer(user) }),

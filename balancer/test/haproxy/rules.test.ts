@@ -307,7 +307,7 @@ t.test("a site elsewhere is a redirect, and its origin may use the cookie", asyn
   const { render } = await import("../../src/haproxy/render.ts");
   const { writeWhole, CONFIG } = await import("../../src/haproxy/files.ts");
   const balancer = { ...rig.topology.balancer, site: "https://cdn.example" };
-  writeWhole(rig.dir, CONFIG, render({ ...rig.topology, balancer }));
+  writeWhole(rig.dir, CONFIG, render({ ...rig.topology, balancer }, null, { door: "http" }));
   await rig.master.reload();
   const answer = await ask(rig.port, "/start/1.js?x=1");
   t.match(answer, { status: 302, headers: { location: "https://cdn.example/start/1.js?x=1" } });

@@ -187,5 +187,8 @@ t.test("render prints the configuration, or writes it with its maps", async (t) 
     code: 0,
     stdout: "",
   });
-  t.equal(readFileSync(join(out, "maps", "rounds.map"), "utf8"), "1 live\n2 live\n");
+  const live = [1, 2].flatMap((round) =>
+    ["grab", "result"].map((call) => `/v1/rounds/${round}/${call} live\n`),
+  );
+  t.equal(readFileSync(join(out, "maps", "rounds.map"), "utf8"), live.join(""));
 });

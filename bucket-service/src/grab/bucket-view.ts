@@ -8,11 +8,11 @@ import type { BucketState, BucketStore, RoundState } from "../redis/scripts.ts";
  *                     │                  │
  *                     └──── the bucket went back in time ──> fenced (until proof succeeds: after a rebuild)
  *
- * Only in `ok` may a grab go to Redis. A poll every 100 ms is both the probe that finds Redis back and the news of rounds.
+ * Only in `ok` may a grab go to Redis. The poll is both the probe that finds Redis back and the news of rounds.
  */
 export type TrustState = "unproven" | "ok" | "away" | "fenced";
 
-export const viewPolicy = { pollMs: 100, refreshMsMin: 20 } as const;
+export const viewPolicy = { pollMs: 250, pollMsInDoubt: 100, refreshMsMin: 20 } as const;
 
 /**
  * Says whether a Redis state may be trusted, by what MySQL knows of it.
@@ -88,7 +88,8 @@ export class BucketView {
   async run(): Promise<void> {
     while (!this.#stop.signal.aborted) {
       await this.refresh();
-      await sleep(viewPolicy.pollMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+      const restMs = this.#trust === "ok" ? viewPolicy.pollMs : viewPolicy.pollMsInDoubt;
+      await sleep(restMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
     }
   }
 

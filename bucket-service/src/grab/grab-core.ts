@@ -1,8 +1,8 @@
-import { timingSafeEqual } from "node:crypto";
 import type { PackRound, UserTable } from "@hongbao/preprocess";
 import { claimField } from "../redis/keys.ts";
 import type { BucketState, BucketStore, GrabReply } from "../redis/scripts.ts";
 import type { AnswerWord } from "./answers.ts";
+import { Breather } from "./breather.ts";
 import type { BucketView } from "./bucket-view.ts";
 import type { DurableWait } from "./durable-wait.ts";
 
@@ -58,10 +58,11 @@ export class GrabCore {
     this.#users = parts.users;
     this.#view = parts.view;
     this.#ownsUser = parts.ownsUser;
+    const breather = new Breather();
     for (const round of parts.rounds) {
       this.#lanes.set(
         round.id,
-        new Lane(round, parts.store, parts.view, parts.journalMax, parts.durable, parts.observe),
+        new Lane(round, parts.store, parts.view, parts.journalMax, parts.durable, breather, parts.observe),
       );
     }
     parts.view.onState((state) => this.#learn(state));
@@ -117,6 +118,7 @@ class Lane {
   readonly #view: BucketView;
   readonly #journalMax: number;
   readonly #durable: DurableWait | null;
+  readonly #breather: Breather;
   readonly #observe: GrabObserver | undefined;
   #fields: string[] = [];
   #listeners: GrabListener[] = [];
@@ -125,8 +127,7 @@ class Lane {
   /** The newest stock number known, and the one that was seen empty: equal means ended. */
   #stock = 0;
   #emptyStock = -1;
-  #key: Buffer = Buffer.alloc(0);
-  #keyText = "";
+  #key = "";
 
   constructor(
     round: PackRound,
@@ -134,6 +135,7 @@ class Lane {
     view: BucketView,
     journalMax: number,
     durable: DurableWait | null,
+    breather: Breather,
     observe: GrabObserver | undefined,
   ) {
     this.#round = round.id;
@@ -142,6 +144,7 @@ class Lane {
     this.#view = view;
     this.#journalMax = journalMax;
     this.#durable = durable;
+    this.#breather = breather;
     this.#observe = observe;
   }
 
@@ -149,16 +152,14 @@ class Lane {
     return this.#stock;
   }
 
-  /** Compared in constant time, so that nobody measures their way to the key. */
+  /** Every letter is looked at, so that nobody measures their way to the key. */
   keyFits(key: string): boolean {
     const current = this.#view.round(this.#round)?.key ?? "";
-    if (current !== this.#keyText) {
-      this.#keyText = current;
-      this.#key = Buffer.from(current);
-    }
+    this.#key = current;
     if (current === "" || key.length !== current.length) return false;
-    const asked = Buffer.from(key);
-    return asked.length === this.#key.length && timingSafeEqual(asked, this.#key);
+    let difference = 0;
+    for (let i = 0; i < current.length; i += 1) difference |= current.charCodeAt(i) ^ key.charCodeAt(i);
+    return difference === 0;
   }
 
   isEnded(): boolean {
@@ -178,16 +179,19 @@ class Lane {
     if (this.#listeners.length >= grabPolicy.waitingMax) return listener("busy", 0, 0);
     this.#fields.push(field);
     this.#listeners.push(listener);
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    // At the end of this turn of the event loop everything that arrived together is here.
-    setImmediate(() => {
-      this.#scheduled = false;
-      this.#send();
-    });
+    this.#breather.came();
+    this.#schedule();
   }
 
-  #send(): void {
+  /** At the end of a turn of the event loop everything that arrived together is here. */
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(this.#send);
+  }
+
+  readonly #send = (): void => {
+    this.#scheduled = false;
     while (
       this.#listeners.length > 0 &&
       (this.#underWay === 0 ||
@@ -196,12 +200,18 @@ class Lane {
       const fields = this.#fields.splice(0, grabPolicy.batchMax);
       const listeners = this.#listeners.splice(0, grabPolicy.batchMax);
       this.#underWay += 1;
-      void this.#call(fields, listeners).finally(() => {
-        this.#underWay -= 1;
-        this.#send();
-      });
+      void this.#call(fields, listeners).finally(this.#called);
     }
-  }
+  };
+
+  readonly #called = (): void => {
+    this.#underWay -= 1;
+    // Behind the doors, which write this turn's answers; then those who came meanwhile and those who wait go together.
+    setImmediate(() => {
+      this.#breather.rest();
+      this.#schedule();
+    });
+  };
 
   /** One script call. It never rejects, and answers each listener once. */
   async #call(fields: string[], listeners: GrabListener[]): Promise<void> {
@@ -210,7 +220,7 @@ class Lane {
     try {
       if (this.#durable !== null && !this.#durable.isFlowing()) throw new Error("MySQL does not commit");
       reply = await this.#store.grab(this.#round, {
-        key: this.#keyText,
+        key: this.#key,
         journalMax: this.#journalMax,
         epoch: this.#view.epoch,
         seq: this.#view.seq,

@@ -74,7 +74,7 @@ export function mysqlErrorCode(error: unknown): string | undefined {
 }
 
 /** How often a process asks whether its MySQL is there. */
-const PROBE_EVERY_MS = 250;
+const PROBE_EVERY_MS = 500;
 
 /** Asks MySQL again and again, one question at a time, and tells when the answer changes. */
 export function mysqlProbe(

@@ -10,7 +10,7 @@ function lua(name: string): string {
 
 /** The commands that defineCommand adds to a client; each is one file in lua/, which documents keys, arguments and reply. */
 interface Commands {
-  hbGrab(keyCount: number, ...args: (string | number)[]): Promise<(string | number)[]>;
+  hbGrab(keyCount: number, ...args: (string | number)[]): Promise<[number, number, string, string]>;
   hbAck(keyCount: number, ...args: (string | number)[]): Promise<number>;
   hbInstallRound(keyCount: number, ...args: (string | number)[]): Promise<[number, number]>;
   hbState(keyCount: number, ...args: (string | number)[]): Promise<Reply>;
@@ -95,7 +95,7 @@ export class BucketStore {
     },
   ): Promise<GrabReply> {
     const { keys } = this;
-    const reply = await this.#commands.hbGrab(
+    const [seq, stock, journalEnd, answers] = await this.#commands.hbGrab(
       6,
       keys.meta,
       keys.round(round),
@@ -109,15 +109,9 @@ export class BucketStore {
       call.epoch,
       call.seq,
       call.durable ? "1" : "0",
-      ...call.fields,
+      call.fields.join(" "),
     );
-    const [seq, stock, journalEnd, ...answers] = reply;
-    return {
-      seq: Number(seq),
-      stock: Number(stock),
-      journalEnd: String(journalEnd),
-      answers: answers as number[],
-    };
+    return { seq, stock, journalEnd, answers: answers.split(" ").map(Number) };
   }
 
   async state(): Promise<BucketState> {

@@ -50,6 +50,7 @@ async function persistOn(
     pool,
     pack: { amountOf: (id) => id * 10 },
     consumer,
+    ack: "journal",
     observer: {
       persisted: (rows) => (watch.rows += rows),
       conflict: (claim) => watch.conflicts.push(claim),

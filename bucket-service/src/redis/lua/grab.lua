@@ -3,8 +3,9 @@
 --
 -- KEYS  1 meta  2 round  3 left  4 ranges  5 claims  6 journal
 -- ARGV  1 round ID  2 key  3 journalMax  4 epoch that the caller knows  5 highest seq that the caller has seen
---       6 "1" when the caller waits for MySQL and needs the journal's end  7.. claim fields (user or user#n)
--- Returns { seq, stock, journal end or "", answer for each field … }
+--       6 "1" when the caller waits for MySQL and needs the journal's end
+--       7 claim fields (user or user#n), with a space between: one argument costs both sides less than one for each
+-- Returns { seq, stock, journal end or "", answer for each field, with a space between }
 --   answer  > 0 the prize ID   0 the stock is empty   -1 the journal is full   -2 not open, or another key
 --           -3 closed   -4 the prize before it (n - 1) was not won
 -- Errors  LOST (a key is missing: never "sold out"), FENCED (this Redis went back in time)
@@ -28,29 +29,33 @@ elseif round[2] ~= '' and nowMs >= tonumber(round[2]) then
   refusal = -3
 end
 
-local FIRST = 7
-local known = redis.call('HMGET', KEYS[5], unpack(ARGV, FIRST))
-local answers = { seq, tonumber(round[5]), '' }
-local wanted = {}  -- positions that want a new prize
+local fields = {}
+for field in string.gmatch(ARGV[7], '[^ ]+') do fields[#fields + 1] = field end
+local known = redis.call('HMGET', KEYS[5], unpack(fields))
+local answers = {}  -- of each field: a prize ID as text, or a code
+local journalEnd = ''
+local wanted = {}   -- positions that want a new prize
 local position = {} -- field → where its answer stands, so that a field that stands twice is one claim
-for i = 1, #known do
-  local field = ARGV[FIRST + i - 1]
+local again = {}    -- position → the earlier one with the same field
+for i = 1, #fields do
+  local field = fields[i]
   if known[i] then
-    answers[3 + i] = tonumber(known[i])
+    answers[i] = known[i]
   elseif refusal then
-    answers[3 + i] = refusal
+    answers[i] = refusal
   elseif position[field] then
-    answers[3 + i] = -position[field] - 100 -- resolved below
+    again[i] = position[field]
+    answers[i] = 0
   else
     local user, n = string.match(field, '^(.-)#(%d+)$')
     n = tonumber(n)
     local before = n and (n == 2 and user or user .. '#' .. (n - 1))
     if before and not position[before] and redis.call('HEXISTS', KEYS[5], before) == 0 then
-      answers[3 + i] = -4
+      answers[i] = -4
     else
       position[field] = i
       wanted[#wanted + 1] = i
-      answers[3 + i] = 0
+      answers[i] = 0
     end
   end
 end
@@ -58,7 +63,7 @@ end
 local room = tonumber(ARGV[3]) - (seq - tonumber(meta[3]))
 local take = math.max(0, math.min(#wanted, room))
 for w = take + 1, #wanted do
-  answers[3 + wanted[w]] = -1
+  answers[wanted[w]] = -1
 end
 
 left = tonumber(left)
@@ -78,33 +83,30 @@ while given < take do
     left = redis.call('DECRBY', KEYS[3], count)
     -- IDs are issued from the top of the range down to its lowest.
     local high = lo + left + count - 1
-    local claims, fields = {}, {}
+    local claims, winners = {}, {}
     for c = 1, count do
       local i = wanted[given + c]
-      local id = high - c + 1
-      answers[3 + i] = id
-      fields[c] = ARGV[FIRST + i - 1]
-      claims[2 * c - 1] = fields[c]
-      claims[2 * c] = string.format('%.0f', id)
+      local id = string.format('%.0f', high - c + 1)
+      answers[i] = id
+      winners[c] = fields[i]
+      claims[2 * c - 1] = fields[i]
+      claims[2 * c] = id
     end
     redis.call('HSET', KEYS[5], unpack(claims))
-    answers[3] = redis.call('XADD', KEYS[6], '*', 'c', string.format('%s %.0f %.0f %d ', ARGV[1], nowMs, high, count)
-      .. table.concat(fields, ' '))
+    journalEnd = redis.call('XADD', KEYS[6], '*', 'c', string.format('%s %.0f %.0f %d ', ARGV[1], nowMs, high, count)
+      .. table.concat(winners, ' '))
     given = given + count
   end
 end
 if given > 0 then
-  answers[1] = redis.call('HINCRBY', KEYS[1], 'seq', given)
+  seq = redis.call('HINCRBY', KEYS[1], 'seq', given)
   redis.call('HINCRBY', KEYS[2], 'issued', given)
 end
 -- A stock that ran out in the middle of a batch leaves 0, as the loop above has preset it; the journal bound has set -1.
 
-for i = 1, #known do
-  local answer = answers[3 + i]
-  if answer < -100 then answers[3 + i] = answers[3 + (-answer - 100)] end
-end
-if ARGV[6] == '1' and answers[3] == '' then
+for i, earlier in pairs(again) do answers[i] = answers[earlier] end
+if ARGV[6] == '1' and journalEnd == '' then
   local last = redis.call('XREVRANGE', KEYS[6], '+', '-', 'COUNT', 1)
-  if last[1] then answers[3] = last[1][1] end
+  if last[1] then journalEnd = last[1][1] end
 end
-return answers
+return { seq, tonumber(round[5]), journalEnd, table.concat(answers, ' ') }
