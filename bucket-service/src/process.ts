@@ -282,7 +282,7 @@ function batchObserver(registry: Registry): { batch(size: number, milliseconds: 
 /** Gauges that are read off the view when somebody collects. */
 function viewMetrics(frame: Frame, view: BucketView, mysqlUp: () => boolean): void {
   const { registry, pack, bucket } = frame;
-  const delay = monitorEventLoopDelay({ resolution: 50 });
+  const delay = monitorEventLoopDelay({ resolution: 100 });
   delay.enable();
   registry.onCollect(() => {
     registry.gauge("event_loop_delay_seconds").set({ quantile: "0.5" }, delay.percentile(50) / 1e9);

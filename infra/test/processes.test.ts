@@ -155,3 +155,9 @@ t.test("one lock a directory, whatever it is called", async (t) => {
   t.ok(again);
   await again!.release();
 });
+
+t.test("a port is given once, though nobody listens on it yet", async (t) => {
+  const ports: number[] = [];
+  for (let n = 0; n < 2_000; n += 1) ports.push(await freePort());
+  t.equal(new Set(ports).size, ports.length);
+});

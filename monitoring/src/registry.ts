@@ -4,6 +4,7 @@ import type { LabelBound, LabelsOf, MetricDefinition, MetricName, NameOf } from 
 import { CATALOGUE } from "./catalogue.ts";
 
 export const METRIC_PREFIX = "hongbao_";
+const LOOP_LOOK_MS = 100;
 
 export interface CounterMetric<L> {
   /** Adds n (default 1). */
@@ -82,7 +83,8 @@ function createMetric(definition: MetricDefinition, registers: PromRegistry[]): 
 export function createRegistry({ labels }: { labels: Labels }): Registry {
   const prom = new PromRegistry();
   prom.setDefaultLabels(labels);
-  collectDefaultMetrics({ register: prom });
+  // By default a timer wakes every process a hundred times a second, to see how late it is.
+  collectDefaultMetrics({ register: prom, eventLoopMonitoringPrecision: LOOP_LOOK_MS });
   const metrics = new Map<MetricName, { metric: Metric; guard: Guard }>();
   for (const definition of CATALOGUE) {
     metrics.set(definition.name, { metric: createMetric(definition, [prom]), guard: labelGuard(definition) });

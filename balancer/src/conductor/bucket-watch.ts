@@ -5,6 +5,8 @@ import { BucketClock } from "./clock.ts";
 import { keyHash, type Installation, type SeenBucket } from "./decide.ts";
 
 const POLL_MS = 150;
+/** While another controller leads: enough to take over, should it fall silent. */
+const POLL_MS_FOLLOWING = 500;
 /** Without an answer for so long a bucket counts as out of reach. */
 const REACH_MS = 1_500;
 /** A look that takes longer has failed, as far as the others are concerned: a frozen bucket must not hold them up. */
@@ -15,6 +17,8 @@ export interface BucketWatchParts {
   /** Clients of the bucket's processes; the first that answers is kept. */
   clients: AdminClient[];
   monotonicMs: () => number;
+  /** Whether this controller leads; one that follows looks less often. */
+  isLeading?: () => boolean;
   /** An installation came to its end: the next step may be due. */
   onInstalled?: () => void;
 }
@@ -62,7 +66,8 @@ export class BucketWatch {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       await this.look();
-      await sleep(POLL_MS, undefined, { signal }).catch(() => undefined);
+      const restMs = (this.#parts.isLeading?.() ?? true) ? POLL_MS : POLL_MS_FOLLOWING;
+      await sleep(restMs, undefined, { signal }).catch(() => undefined);
     }
   }
 

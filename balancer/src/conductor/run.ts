@@ -102,6 +102,7 @@ async function makeConductor(
           adminClient({ admin, operatorSecret, timeoutMs: ADMIN_MS_MAX }),
         ),
         monotonicMs,
+        isLeading: () => conductor.lease.leading,
         onInstalled: () => conductor.wake(),
       }),
   );

@@ -20,7 +20,8 @@ export async function freePort(wanted?: number): Promise<number> {
   const highest = highestPort();
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const port = randomInt(LOWEST, highest + 1);
-    if (await reserve(port)) return port;
+    // One that this process was given before may not have its server yet.
+    if (!reserved.has(port) && (await reserve(port))) return port;
   }
   throw new Unreachable(`no free port found on 127.0.0.1 between ${LOWEST} and ${highest}`);
 }
