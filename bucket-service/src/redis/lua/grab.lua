@@ -5,11 +5,13 @@
 -- ARGV  1 round ID  2 key  3 journalMax  4 epoch that the caller knows  5 highest seq that the caller has seen
 --       6 "1" when the caller waits for MySQL and needs the journal's end  7.. claim fields (user or user#n)
 -- Returns { seq, stock, journal end or "", answer for each field … }
---   answer  > 0 the prize ID   0 the stock is empty   -1 the journal is full   -2 not open, or another key
---           -3 closed   -4 the prize before it (n - 1) was not won
+--   answer  > 0 the prize ID   0 the stock is empty for good   -1 the journal is full   -2 not open, or another key
+--           -3 closed   -4 the prize before it (n - 1) was not won   -5 the stock is empty, but some may come yet
+-- An empty stock is so for good when the conductor said so of this very stock number (`final`), or when nothing came for
+-- DRY_MS since it was first found empty (`dryAt`).
 -- Errors  LOST (a key is missing: never "sold out"), FENCED (this Redis went back in time)
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'acked')
-local round = redis.call('HMGET', KEYS[2], 'opensAt', 'closesAt', 'key', 'lo', 'stock')
+local round = redis.call('HMGET', KEYS[2], 'opensAt', 'closesAt', 'key', 'lo', 'stock', 'final', 'dryAt')
 local left = redis.call('GET', KEYS[3])
 if not (meta[1] and meta[2] and meta[3] and round[4] and round[5] and left) then
   return redis.error_reply('LOST bucket data is missing')
@@ -29,6 +31,7 @@ elseif round[2] ~= '' and nowMs >= tonumber(round[2]) then
 end
 
 local FIRST = 7
+local DRY_MS = 2000
 local known = redis.call('HMGET', KEYS[5], unpack(ARGV, FIRST))
 local answers = { seq, tonumber(round[5]), '' }
 local wanted = {}  -- positions that want a new prize
@@ -97,7 +100,14 @@ if given > 0 then
   answers[1] = redis.call('HINCRBY', KEYS[1], 'seq', given)
   redis.call('HINCRBY', KEYS[2], 'issued', given)
 end
--- A stock that ran out in the middle of a batch leaves 0, as the loop above has preset it; the journal bound has set -1.
+-- Who met an empty stock has 0, as the loop above has preset it; the journal bound has set -1.
+if given < take and round[6] ~= round[5] then
+  local dryAt = tonumber(round[7]) or nowMs
+  if not round[7] then redis.call('HSET', KEYS[2], 'dryAt', string.format('%.0f', nowMs)) end
+  if nowMs - dryAt < DRY_MS then
+    for w = given + 1, take do answers[3 + wanted[w]] = -5 end
+  end
+end
 
 for i = 1, #known do
   local answer = answers[3 + i]
