@@ -228,20 +228,23 @@ export function loanOf(lenderLeft: number, borrowerLeft: number): number {
   return lenderLeft >= 2 * borrowerLeft + 2 ? Math.floor((lenderLeft - borrowerLeft) / 2) : 0;
 }
 
-/** Whether prizes are on their way to a round in one bucket (or in any), or will be at the next step. */
+/**
+ * Whether prizes are on their way to a round in one bucket (or in any), or will be at the next step. Where buckets lend,
+ * what comes to another one may go on to this one.
+ */
 export function mayCome(world: World, round: number, id?: string): boolean {
-  const isHere = (bucket: string): boolean => id === undefined || bucket === id;
-  const underWay = world.transfers.some(
-    (each) => isUnderWay(each) && each.toRound === round && isHere(each.to),
-  );
-  // What a bucket had before the last transfer says nothing of what it has to lend now.
-  if (underWay || world.buckets.some((bucket) => canMove(bucket) && !isFresh(world, bucket))) return true;
+  const lends = mayLend(world, round);
+  const isHere = (bucket: string): boolean => lends || id === undefined || bucket === id;
+  if (world.transfers.some((each) => isUnderWay(each) && each.toRound === round && isHere(each.to)))
+    return true;
+  // What a bucket had before the last transfer says nothing of what it has now.
+  if (world.buckets.some((bucket) => canMove(bucket) && !isFresh(world, bucket))) return true;
   const rolls = rolling(world).filter(({ target }) => target === round);
   if (rolls.some((roll) => world.buckets.some((bucket) => isHere(bucket.id) && hasRest(bucket, roll))))
     return true;
-  if (!mayLend(world, round)) return false;
+  if (!lends) return false;
   const all = holders(world, round);
-  const borrowers = all.filter(({ bucket }) => isHere(bucket.id));
+  const borrowers = all.filter(({ bucket }) => id === undefined || bucket.id === id);
   return borrowers.some((borrower) => all.some((each) => each !== borrower && each.seen.left > 0));
 }
 

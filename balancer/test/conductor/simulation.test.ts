@@ -76,7 +76,7 @@ t.test("nine users of ten come to one bucket: everything goes, and nobody hears 
       buckets: 2 + (seed % 3),
       faults: false,
       prizes: 300,
-      demand: 0.2 + seed / 4,
+      demand: 1 + seed / 4,
     });
     await simulation.run(59_000);
     await simulation.checkSettled();
