@@ -89,6 +89,6 @@ t.test("fewer prizes than perUser allows, one user, one bucket, seven buckets, n
   t.equal(answers.filter(({ body }) => body["result"] === "busy").length, 20, "some may come yet");
   await seven.sayFinal(7);
   const again = await Promise.all(seven.users.map((user) => seven.grab(user, { round: 7 })));
-  t.equal(again.filter(({ body }) => body["result"] === "ended").length, 20);
+  t.ok(again.every(({ body }) => body["result"] === "ended"));
   t.same(await figures(seven), { issued: 10, left: 0, violations: [] });
 });

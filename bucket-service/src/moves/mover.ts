@@ -67,11 +67,7 @@ export class Mover {
     const { bucket, pool, store } = this.#parts;
     const { epoch, count, ...move } = order;
     const isRoll = order.kind === "roll";
-    if (isRoll !== (order.peerBucket === bucket && order.peerRound !== order.round)) {
-      throw new MoveRefused(
-        `move ${order.id}: a rollover goes to another round of its own bucket, a loan to the same round of another`,
-      );
-    }
+    this.#checkWay(order);
     const out = { ...move, direction: "out" as const };
     const recorded = await recordedMove(pool, order.id, "out");
     if (recorded !== null) {
@@ -103,6 +99,7 @@ export class Mover {
   async in(order: InOrder): Promise<{ stock: number; moves: number }> {
     const { pool, store, seq } = this.#parts;
     const note: MoveNote = { ...order, direction: "in" };
+    this.#checkWay(order);
     const recorded = await recordedMove(pool, order.id, "in");
     if (recorded === null) await this.#checkIn(note);
     else sameMove(recorded, note, note.runs);
@@ -110,6 +107,15 @@ export class Mover {
     const notes = await recordedIns(pool, order.round);
     const { stock, moves } = await outdated(store.enter(order.round, notes, { epoch, seq: seq() }));
     return { stock, moves };
+  }
+
+  #checkWay({ id, kind, peerBucket, round, peerRound }: Omit<MoveNote, "runs" | "direction">): void {
+    const isHere = peerBucket === this.#parts.bucket;
+    const isSameRound = peerRound === round;
+    if (kind === "roll" ? isHere && !isSameRound : !isHere && isSameRound) return;
+    throw new MoveRefused(
+      `move ${id}: a rollover goes to another round of its own bucket, a loan to the same round of another`,
+    );
   }
 
   async #leftRuns(round: number): Promise<Run[] | null> {
