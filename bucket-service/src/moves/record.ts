@@ -207,7 +207,7 @@ async function cut(connection: PoolConnection, round: number, { lo, count }: Run
       `round ${round}: prizes ${lo} to ${lo + count - 1} are to leave, but stand in no range of this bucket`,
     );
   }
-  const at = [round, row["ordinal"]];
+  const at = [round, row["ordinal"] as number];
   const below = lo - from;
   const above = to - (lo + count);
   if (below === 0 && above === 0) {
