@@ -75,12 +75,29 @@ function canMove(bucket: SeenBucket): boolean {
   return bucket.reachable && !bucket.fenced && bucket.mysql;
 }
 
+/** By world, which is made anew for every decision: how many moves each bucket must have noted, by `bucket epoch`. */
+const notedIn = new WeakMap<World, Map<string, number>>();
+
+function notedMoves(world: World): Map<string, number> {
+  const noted = new Map<string, number>();
+  for (const { from, to, left, arrived } of world.transfers) {
+    for (const [id, mark] of [
+      [from, left],
+      [to, arrived],
+    ] as const) {
+      if (mark === null) continue;
+      const key = `${id} ${mark.epoch}`;
+      noted.set(key, Math.max(noted.get(key) ?? 0, mark.moves));
+    }
+  }
+  notedIn.set(world, noted);
+  return noted;
+}
+
 /** Whether a bucket was looked at since each transfer that touched it: older figures would move the same prizes twice. */
 function isFresh(world: World, bucket: SeenBucket): boolean {
-  return world.transfers.every(({ from, to, left, arrived }) => {
-    const marks = [from === bucket.id ? left : null, to === bucket.id ? arrived : null];
-    return marks.every((mark) => mark === null || mark.epoch !== bucket.epoch || bucket.moves >= mark.moves);
-  });
+  const noted = notedIn.get(world) ?? notedMoves(world);
+  return bucket.moves >= (noted.get(`${bucket.id} ${bucket.epoch}`) ?? 0);
 }
 
 const isUnderWay = ({ state }: Transfer): boolean => state !== "done";

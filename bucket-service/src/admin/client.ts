@@ -67,8 +67,8 @@ export interface AdminClient {
   ready(): Promise<boolean>;
 }
 
-/** A rollover of a million prizes is priced and written in this time; a call that was given up may be made again. */
-const MOVE_MS_MAX = 10_000;
+/** So long a move may take, a rollover of a million prizes too; a call that was given up may be made again. */
+const MOVE_MS_MAX = { lend: 2_000, roll: 10_000, release: 10_000 } as const;
 
 /** Talks to a bucket process's admin port (`host:port`) with the operator secret; every call ends within timeoutMs. */
 export function adminClient(parts: {
@@ -94,8 +94,8 @@ export function adminClient(parts: {
       throw new Unreachable(`admin port ${parts.admin}: ${cause}`);
     }
   };
-  const move = async <T>(path: string, body: unknown): Promise<MoveAnswer<T>> => {
-    const response = await call("POST", path, body, Math.max(parts.timeoutMs, MOVE_MS_MAX));
+  const move = async <T>(path: string, body: Pick<InOrder, "kind">): Promise<MoveAnswer<T>> => {
+    const response = await call("POST", path, body, Math.max(parts.timeoutMs, MOVE_MS_MAX[body.kind]));
     if (response.status === 200) return { ok: true, ...((await response.json()) as T) };
     if (response.status !== 409 && response.status !== 412) throw await refused(parts.admin, response);
     const { error } = (await response.json()) as { error: string };
