@@ -5,6 +5,7 @@ import type { RenderCommandOptions } from "./haproxy/render-command.ts";
 import type { RunOptions } from "./haproxy/run.ts";
 import type { AuditOptions } from "./operate/audit.ts";
 import type { Where } from "./operate/controllers.ts";
+import type { LendOptions, RolloverOptions } from "./operate/moves.ts";
 import type { LogOptions } from "./operate/log.ts";
 import type { RoundAction, RoundListOptions, RoundOptions } from "./operate/round.ts";
 import type { StatusOptions } from "./operate/status.ts";
@@ -63,6 +64,27 @@ function registerRounds(program: Command): void {
   action("move", "change times that have not come yet")
     .option("--opens-at <time>", MOMENT)
     .option("--closes-at <time>", MOMENT);
+  const actor = (command: Command): Command =>
+    where(command)
+      .option("--by <name>", "who does it, for the log (default: the user of this machine)")
+      .option("--why <text>", "why, for the log")
+      .addOption(json());
+  actor(round.command("rollover <round>"))
+    .description(
+      "move what a closed round has left into the next one like it, also when the event holds it; asks first",
+    )
+    .option("--yes", "do not ask")
+    .action(async (number: string, options: RolloverOptions) =>
+      (await import("./operate/moves.ts")).runRollover(number, options),
+    );
+  actor(round.command("lend <round>"))
+    .description("move prizes of a round from one bucket to another")
+    .requiredOption("--from <bucket>", "the bucket that lends")
+    .requiredOption("--to <bucket>", "the bucket that borrows")
+    .requiredOption("--count <count>", "prizes at most")
+    .action(async (number: string, options: LendOptions) =>
+      (await import("./operate/moves.ts")).runLend(number, options),
+    );
 }
 
 function registerProcesses(program: Command): void {

@@ -4,10 +4,14 @@ export {
   type AdminClient,
   type AdminRound,
   type AdminState,
+  type MoveAnswer,
   type PutRoundResult,
   type RoundRecord,
 } from "./admin/client.ts";
 export { auditBucket, type BucketAudit, type RoundAudit, type Sum, type Violation } from "./audit/audit.ts";
+export type { InOrder, OutOrder } from "./moves/mover.ts";
+export type { MoveKind } from "./moves/note.ts";
+export { countOf, type Run } from "./moves/runs.ts";
 export { answerTable, type AnswerWord } from "./grab/answers.ts";
 export { STOCK_HEADER, SECOND_PASS_HEADER } from "./doors/http.ts";
 export { AdminError, adminServer, readJson, type AdminParts } from "./admin/server.ts";

@@ -115,7 +115,7 @@ export async function startService(
   const { manifest } = pack;
   const { store, pool, begin, end } = openStores(frame);
   const users = loadUserTable(pack, bucket.id);
-  const view = new BucketView(store, redisProof(pool, pack.digest));
+  const view = new BucketView(store, redisProof(pool, pack.digest, store));
   const durable =
     manifest.event.ack === "database" ? new DurableWait(store.client, store.keys.journal) : null;
   const probe = mysqlProbe(pool, (up) => durable?.setMysqlUp(up));
@@ -210,7 +210,7 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
   const { bucket, secrets, pack, logger, registry } = frame;
   const { store, pool, begin, end } = openStores(frame);
   const reader = connectRedis(bucket, secrets.redis, { name: `${place.id}-reader`, blocking: true });
-  const view = new BucketView(store, redisProof(pool, pack.digest));
+  const view = new BucketView(store, redisProof(pool, pack.digest, store));
   const probe = mysqlProbe(pool, () => undefined);
   const rows = registry.counter("persist_rows_total");
   const persist = new Persist({

@@ -47,6 +47,8 @@ export interface World {
   admin(bucket: number, service?: number): AdminClient;
   open(round: number, key: string): Promise<void>;
   close(round: number): Promise<void>;
+  /** What the conductor says once nothing can come to an empty stock. */
+  sayFinal(round: number): Promise<void>;
   token(user: string): string;
   bucketOf(user: string): number;
   grab(
@@ -211,6 +213,12 @@ export async function world(t: Teardown, plan: WorldPlan = {}): Promise<World> {
     admin,
     open: (round, key) => install(round, (ms) => ({ closesAtMs: ms + 3_600_000, key })),
     close: (round) => install(round, (ms) => ({ closesAtMs: ms - 1, key: "k" })),
+    async sayFinal(round) {
+      for (let b = 0; b < buckets; b += 1) {
+        const { rounds } = await admin(b).state();
+        await admin(b).setFinal(round, rounds.find((each) => each.round === round)!.stock);
+      }
+    },
     token,
     bucketOf: (user) => bucketOf(topology, user),
     startPersist: startPersistOf,

@@ -5,8 +5,9 @@ import { BadInput, Unreachable } from "@hongbao/preprocess";
 import { z } from "zod";
 import type { BucketWatch } from "./bucket-watch.ts";
 import type { Conductor } from "./conductor.ts";
-import { closeNow, move, openNow, parseMoment, type Wish } from "./requests.ts";
-import type { RoundRecord } from "./records.ts";
+import { targetOf } from "./decide-moves.ts";
+import { closeNow, move, openNow, parseMoment, rollOver, type Wish } from "./requests.ts";
+import type { RoundRecord, Transfer } from "./records.ts";
 import type { Site } from "./site.ts";
 
 const time = z.union([z.string().max(64), z.number().int().positive()]).nullish();
@@ -26,6 +27,16 @@ const logSchema = z.object({
   round: z.int().min(1).max(99).optional(),
 });
 
+const lendSchema = z.object({
+  by: z.string().min(1).max(100),
+  why: z.string().max(1_000).default(""),
+  from: z.string().min(1).max(32),
+  to: z.string().min(1).max(32),
+  count: z.int().positive().max(0xffff_ffff),
+});
+
+/** Transfers that are done and still shown. */
+const DONE_SHOWN_MAX = 20;
 const LOG_DEFAULT = 100;
 const LOG_MAX = 10_000;
 
@@ -47,13 +58,19 @@ export function conductorRoutes(parts: AdminRoutesParts): (router: Router) => vo
       if (news === null) throw new AdminError(503, "the control store has not answered yet");
       context.body = news;
     });
-    for (const action of ["open", "close", "move"] as const) {
+    for (const action of ["open", "close", "move", "rollover"] as const) {
       router.post(`/rounds/:round/${action}`, async (context) => {
         const round = Number(context.params["round"]);
         const body = await readJson(context);
         context.body = { round: await ordered(() => order(conductor, round, action, body)) };
       });
     }
+    router.post("/rounds/:round/lend", async (context) => {
+      const order = lendSchema.safeParse(await readJson(context));
+      if (!order.success) throw new AdminError(400, z.prettifyError(order.error));
+      const round = Number(context.params["round"]);
+      context.body = { transfer: shown(await ordered(() => conductor.lend({ round, ...order.data }))) };
+    });
     router.get("/log", async (context) => {
       const limit = Number(context.query["limit"] ?? LOG_DEFAULT);
       if (!Number.isInteger(limit) || limit < 1 || limit > LOG_MAX) {
@@ -85,7 +102,7 @@ async function ordered<T>(work: () => Promise<T>): Promise<T> {
 async function order(
   conductor: Conductor,
   round: number,
-  action: "open" | "close" | "move",
+  action: "open" | "close" | "move" | "rollover",
   body: Record<string, unknown>,
 ): Promise<RoundRecord> {
   const parsed = wishSchema.safeParse(body);
@@ -111,6 +128,8 @@ async function order(
         return closeNow(record, wish, moment);
       case "move":
         return move(record, wish, moment, closing);
+      case "rollover":
+        return rollOver(record, wish, moment, targetOf(conductor.world(), round));
     }
   });
 }
@@ -136,6 +155,10 @@ function controllerState({ id, conductor, buckets, site }: AdminRoutesParts): Re
       mysql: seen.reachable ? (buckets[index]!.state?.mysql ?? "down") : "down",
       lagRows: buckets[index]!.state?.journal.waiting ?? null,
     })),
+    transfers: [
+      ...world.transfers.filter(({ state }) => state === "done").slice(-DONE_SHOWN_MAX),
+      ...world.transfers.filter(({ state }) => state !== "done"),
+    ].map((transfer) => ({ ...shown(transfer), trouble: conductor.transfers.troubleOf(transfer.n) })),
     rounds: conductor.roundIds.flatMap((round) => {
       const record = world.records.get(round);
       if (record === undefined) return [];
@@ -155,4 +178,9 @@ function controllerState({ id, conductor, buckets, site }: AdminRoutesParts): Re
       return [{ ...rest, changed: change, marks: conductor.marksOf(round), buckets: inBuckets }];
     }),
   };
+}
+
+/** A transfer without its runs. */
+function shown({ n, kind, from, to, round, toRound, count, moved, state, change }: Transfer): object {
+  return { n, kind, from, to, round, toRound, count, moved, state, by: change.by, atMs: change.atMs };
 }

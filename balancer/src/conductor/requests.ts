@@ -107,6 +107,25 @@ export function move(
   return changed(record, { atMs: nowMs, by: wish.by, why: wish.why, what, ...fields });
 }
 
+/** Lets the rest of a closed round go on, also when the event says that it is held. `target` is where to, if anywhere. */
+export function rollOver(
+  record: RoundRecord,
+  wish: Pick<Wish, "by" | "why">,
+  { nowMs }: Moment,
+  target: number | null,
+): RoundRecord {
+  const { round } = record;
+  if (record.state !== "closed")
+    throw new BadInput(`round ${round} is ${record.state}: only what a closed round did not give goes on`);
+  if (target === null) {
+    throw new BadInput(
+      `round ${round}: no later round of the same kind, item and groups is still to close, so what is left is held`,
+    );
+  }
+  const what = `rollover into round ${target} by command`;
+  return changed(record, { atMs: nowMs, by: wish.by, why: wish.why, what, rollover: true });
+}
+
 /** A closing that the event ties to the opening (`+10m`) goes with it, unless it was moved by itself before. */
 function closingAfter(
   record: RoundRecord,

@@ -124,7 +124,12 @@ async function makeConductor(
     // Keys stand in installations and must not stand in a log.
     onAction: (action, outcome) =>
       logger.info(
-        { round: action.round, outcome, ...(action.kind === "change" ? { change: action.next.change } : {}) },
+        {
+          round: action.round,
+          outcome,
+          ...("next" in action ? { change: action.next.change } : {}),
+          ...("transfer" in action ? { transfer: action.transfer.n } : {}),
+        },
         action.kind,
       ),
   });

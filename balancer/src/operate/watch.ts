@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { print, table } from "@hongbao/preprocess";
 import { stopSignal } from "../listen.ts";
+import { transferLine, underWay } from "./move-words.ts";
 import { openControllers, type ControllerRound, type ControllerState, type Where } from "./controllers.ts";
 
 const REDRAW_MS = 500;
@@ -95,6 +96,7 @@ export function watchLines(sight: Sight): string[] {
     ...table(buckets).split("\n"),
     "",
     ...state.rounds.flatMap((round) => roundLines(round, state.nowMs, sight.startFileMs)),
+    ...underWay(state.transfers).map(transferLine),
   ];
 }
 

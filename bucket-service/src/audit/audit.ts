@@ -4,16 +4,17 @@ import {
   readSecrets,
   type BucketPlace,
   type Pack,
-  type PackRound,
   type Secrets,
   type Topology,
 } from "@hongbao/preprocess";
 import { allClaims } from "../mysql/claims.ts";
 import { unpackEntry, type JournalClaim } from "../persist/journal.ts";
 import { packFigures, sameFigures, tableFigures } from "../provision/figures.ts";
-import type { RoundState } from "../redis/scripts.ts";
+import type { MoveNote } from "../moves/note.ts";
+import { recordedMoves } from "../moves/record.ts";
+import { worthOf } from "../moves/runs.ts";
 import { withBucket, type OpenBucket } from "../stores.ts";
-import { IdSet } from "./id-set.ts";
+import { RoundBooks } from "./books.ts";
 
 /** A number of prizes and what they are worth, in minor units. */
 export interface Sum {
@@ -100,7 +101,7 @@ class Audit {
 
   async run(): Promise<BucketAudit> {
     const { store, record } = this.#open;
-    const { state, journal } = await store.cut();
+    const { state, journal, moves } = await store.cut();
     if (state.epoch === "" || state.epoch !== record.epoch || record.pack !== this.#pack.digest) {
       this.#report({
         promise: 6,
@@ -116,6 +117,7 @@ class Audit {
           this.#bucket.id,
           round,
           state.rounds.find((r) => r.round === round.id),
+          moves,
         ),
     );
     const waiting = journal.flatMap(({ packed }) => unpackEntry(packed));
@@ -132,6 +134,7 @@ class Audit {
         what: `the journal holds ${waiting.length} claims, its counters say ${state.seq - state.acked}`,
       });
     }
+    await this.#checkMoves(moves);
     await this.#checkConflicts();
     if (this.#unlisted > 0)
       this.#report(
@@ -156,7 +159,7 @@ class Audit {
     for await (const claim of allClaims(this.#open.mysql)) {
       const books = rounds.find((candidate) => candidate.id === claim.round);
       const where = { round: claim.round, prize: String(claim.prizeId), user: claim.user };
-      if (books === undefined || !books.owns(claim.prizeId)) {
+      if (books === undefined || !this.#pack.holds(claim.prizeId)) {
         this.#report({
           ...where,
           promise: 1,
@@ -181,7 +184,7 @@ class Audit {
       }
       if (!books.wasIssued(claim.prizeId)) {
         // After the cut, this is a win of the last moments; in a bucket at rest it would be an ID from nowhere.
-        books.later.push(claim.prizeId);
+        books.later.push({ prizeId: claim.prizeId, user: claim.user });
         continue;
       }
       books.claimed.add(claim.prizeId);
@@ -189,24 +192,29 @@ class Audit {
     await this.#judgeLater(rounds);
   }
 
-  /** An ID that was not issued at the cut must be issued by now. */
+  /** An ID that was not issued at the cut must be issued by now; it may have come by a move since. */
   async #judgeLater(rounds: RoundBooks[]): Promise<void> {
     if (rounds.every((books) => books.later.length === 0)) return;
     const now = await this.#open.store.state();
+    const moves = await this.#open.store.moves();
     for (const books of rounds) {
       const later = new RoundBooks(
         this.#pack,
         this.#bucket.id,
         books.round,
         now.rounds.find((r) => r.round === books.id),
+        moves,
       );
-      for (const prizeId of books.later) {
+      for (const { prizeId, user } of books.later) {
         if (later.wasIssued(prizeId)) continue;
         this.#report({
           promise: 1,
           round: books.id,
           prize: String(prizeId),
-          what: "a claim on an ID that Redis never issued",
+          user,
+          what: later.owns(prizeId)
+            ? "a claim on an ID that Redis never issued"
+            : "a claim on an ID that was not generated for this bucket and round and did not come to it",
         });
       }
     }
@@ -223,7 +231,7 @@ class Audit {
       round: claim.round,
       prize: String(claim.prizeId),
       user: claim.user,
-      what: "the journal holds a claim on an ID that was not generated for this bucket and round",
+      what: "the journal holds a claim on an ID that was not generated for this bucket and round and did not come to it",
     });
   }
 
@@ -245,19 +253,25 @@ class Audit {
         what: `MySQL's prize is ${found.count === 0 ? "missing" : `worth ${found.amountMinor}`}, generated was ${this.#pack.amountOf(lo)}`,
       });
     };
-    await search(books.lo, books.count);
+    await search(books.generated.lo, books.generated.count);
   }
 
   #balance(books: RoundBooks): void {
     if (books.state === undefined) {
       return this.#report({ promise: 6, round: books.id, what: "the round is missing in Redis" });
     }
-    const { issued, left, generated, waiting, claimed } = books.figures();
-    if (issued.count + left.count !== generated.count || issued.amount + left.amount !== generated.amount) {
+    for (const what of books.faults) this.#report({ promise: 1, round: books.id, what });
+    const figures = books.figures();
+    const { issued, waiting, claimed } = figures;
+    const went = [issued, figures.left, figures.burned, figures.lentOut, figures.rolledOut];
+    const came = [figures.generated, figures.borrowed, figures.rolledIn];
+    if (text(total(went)) !== text(total(came))) {
       this.#report({
         promise: 6,
         round: books.id,
-        what: `issued ${text(issued)} + left ${text(left)} is not generated ${text(generated)}`,
+        what:
+          `issued, left, burned, lent out and rolled out (${went.map(text).join(" + ")}) are not ` +
+          `generated, borrowed and rolled in (${came.map(text).join(" + ")})`,
       });
     }
     if (books.state.issued !== issued.count) {
@@ -285,6 +299,36 @@ class Audit {
     }
   }
 
+  /** Redis and the ledger of moves against each other: what came stands in MySQL before, what went left Redis before. */
+  async #checkMoves(noted: readonly MoveNote[]): Promise<void> {
+    const recorded = await recordedMoves(this.#open.mysql);
+    const named = (note: MoveNote): string => `${note.id}/${note.direction} ${JSON.stringify(note.runs)}`;
+    const inMysql = new Set(recorded.map(named));
+    for (const note of noted) {
+      if (note.kind === "release" || note.direction === "out" || inMysql.has(named(note))) continue;
+      this.#report({
+        promise: 6,
+        round: note.round,
+        what: `move ${note.id} came into Redis, but does not stand so in MySQL's range_moves`,
+      });
+    }
+    const inRedis = new Set([...noted, ...(await this.#open.store.moves())].map(named));
+    for (const note of recorded) {
+      const at = { round: note.round };
+      if (note.direction === "out" && !inRedis.has(named(note))) {
+        this.#report({
+          ...at,
+          promise: 1,
+          what: `move ${note.id} left by MySQL's word, but not so in Redis`,
+        });
+      }
+      const worth = worthOf(note.runs, (id) => (this.#pack.holds(id) ? this.#pack.amountOf(id) : 0));
+      if (note.amountMinor === worth) continue;
+      const what = `move ${note.id} (${note.direction}) is written down as worth ${note.amountMinor}, generated was ${worth}`;
+      this.#report({ ...at, promise: 4, what });
+    }
+  }
+
   async #checkConflicts(): Promise<void> {
     const [rows] = await this.#open.mysql.query<RowDataPacket[]>(
       `SELECT prize_id, round_id, user_id FROM claim_conflicts ORDER BY conflict_id LIMIT ${VIOLATIONS_MAX}`,
@@ -301,104 +345,13 @@ class Audit {
   }
 }
 
-function text({ count, amount }: Sum): string {
-  return `${count} (${amount})`;
+function total(sums: readonly Sum[]): Sum {
+  return {
+    count: sums.reduce((all, { count }) => all + count, 0),
+    amount: sums.reduce((all, { amount }) => all + amount, 0),
+  };
 }
 
-/** One round of one bucket: which IDs are its own, which were issued at the cut, where they were found. */
-class RoundBooks {
-  readonly round: PackRound;
-  readonly state: RoundState | undefined;
-  readonly lo: number;
-  readonly count: number;
-  readonly claimed: IdSet;
-  readonly waiting: IdSet;
-  /** IDs of claims that were issued after the cut. */
-  readonly later: number[] = [];
-  readonly #pack: Pack;
-  readonly #bucket: string;
-
-  constructor(pack: Pack, bucket: string, round: PackRound, state: RoundState | undefined) {
-    const range = pack.manifest.ranges.find(
-      (candidate) => candidate.round === round.id && candidate.bucket === bucket,
-    );
-    this.#pack = pack;
-    this.#bucket = bucket;
-    this.round = round;
-    this.state = state;
-    this.lo = range?.lo ?? 0;
-    this.count = range?.count ?? 0;
-    this.claimed = new IdSet(this.lo, this.count);
-    this.waiting = new IdSet(this.lo, this.count);
-  }
-
-  get id(): number {
-    return this.round.id;
-  }
-  get perUser(): number {
-    return this.round.perUser;
-  }
-
-  owns(prizeId: number): boolean {
-    return prizeId >= this.lo && prizeId < this.lo + this.count;
-  }
-
-  /** IDs are given from the top of a range down, so what was issued is what stands above the rest that is left. */
-  wasIssued(prizeId: number): boolean {
-    if (this.state === undefined || !this.owns(prizeId)) return false;
-    const { lo, left, waitingRanges } = this.state;
-    if (prizeId >= lo && prizeId < lo + left) return false;
-    return !waitingRanges.some((range) => prizeId >= range.lo && prizeId < range.lo + range.count);
-  }
-
-  *missing(): Generator<number> {
-    for (let id = this.lo; id < this.lo + this.count; id += 1) {
-      if (this.wasIssued(id) && !this.claimed.has(id) && !this.waiting.has(id)) yield id;
-    }
-  }
-
-  figures(): RoundAudit {
-    const none = (): Sum => ({ count: 0, amount: 0 });
-    const generated = none();
-    const issued = none();
-    const left = none();
-    const waiting = none();
-    const claimed = none();
-    const add = (sum: Sum, amount: number): void => {
-      sum.count += 1;
-      sum.amount += amount;
-    };
-    for (let id = this.lo; id < this.lo + this.count; id += 1) {
-      const amount = this.#pack.amountOf(id);
-      add(generated, amount);
-      if (this.wasIssued(id)) add(issued, amount);
-      if (this.claimed.has(id)) add(claimed, amount);
-      if (this.waiting.has(id)) add(waiting, amount);
-    }
-    const counted =
-      this.state === undefined
-        ? []
-        : [{ lo: this.state.lo, count: this.state.left }, ...this.state.waitingRanges];
-    for (const range of counted) {
-      for (let id = range.lo; id < range.lo + range.count; id += 1)
-        add(left, this.#pack.holds(id) ? this.#pack.amountOf(id) : 0);
-    }
-    return {
-      bucket: this.#bucket,
-      round: this.id,
-      generated,
-      borrowed: none(),
-      rolledIn: none(),
-      issued,
-      left,
-      burned: none(),
-      lentOut: none(),
-      rolledOut: none(),
-      waiting,
-      claimed,
-      paid: none(),
-      pending: { ...claimed },
-      dead: none(),
-    };
-  }
+function text({ count, amount }: Sum): string {
+  return `${count} (${amount})`;
 }

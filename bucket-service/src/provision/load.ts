@@ -206,7 +206,8 @@ async function fillMysql(
   const { mysql, bucket } = target;
   const { manifest } = pack;
   if (!target.resumed) {
-    for (const table of ["meta", "rounds", "ranges", "prizes"]) await mysql.query(`TRUNCATE TABLE ${table}`);
+    for (const table of ["meta", "rounds", "ranges", "prizes", "range_moves", "burned"])
+      await mysql.query(`TRUNCATE TABLE ${table}`);
   }
   target.epoch ??= randomBytes(8).toString("hex");
   await mysql.query("REPLACE INTO meta (name, value) VALUES ('pack', ?), ('epoch', ?), ('event', ?)", [

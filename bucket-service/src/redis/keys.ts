@@ -4,7 +4,9 @@ export interface BucketKeys {
   readonly meta: string;
   /** Stream: packed entries of claims that wait for MySQL. */
   readonly journal: string;
-  /** Hash of one round: v, opensAt, closesAt, key, stock, lo, issued, perUser. */
+  /** Hash: what left and entered by moves, see moves/note.ts. */
+  readonly moves: string;
+  /** Hash of one round: v, opensAt, closesAt, key, stock, lo, issued, perUser; final and dryAt once it was empty. */
   round(round: number): string;
   /** Counter: IDs left in the round's current range. */
   left(round: number): string;
@@ -22,6 +24,7 @@ export function bucketKeys(event: string, bucket: string): BucketKeys {
   return {
     meta: `${tag}:meta`,
     journal: `${tag}:journal`,
+    moves: `${tag}:moves`,
     round: (round) => `${tag}:round:${round}`,
     left: (round) => `${tag}:left:${round}`,
     ranges: (round) => `${tag}:ranges:${round}`,
