@@ -1,13 +1,14 @@
 /** The controller's admin port: what the balancer pulls, what commands ask and order. */
 import type { Router } from "@koa/router";
 import { AdminError, readJson } from "@hongbao/bucket-service";
-import { BadInput, Unreachable } from "@hongbao/preprocess";
+import { BadInput, isUserId, Unreachable } from "@hongbao/preprocess";
 import { z } from "zod";
 import type { BucketWatch } from "./bucket-watch.ts";
 import type { Conductor } from "./conductor.ts";
 import { closeNow, move, openNow, parseMoment, type Wish } from "./requests.ts";
 import type { RoundRecord } from "./records.ts";
 import type { Site } from "./site.ts";
+import type { UserRulesDesk } from "./user-rules.ts";
 
 const time = z.union([z.string().max(64), z.number().int().positive()]).nullish();
 const wishSchema = z.object({
@@ -26,6 +27,15 @@ const logSchema = z.object({
   round: z.int().min(1).max(99).optional(),
 });
 
+const userSchema = z.object({
+  by: z.string().min(1).max(100),
+  why: z.string().max(1_000).default(""),
+  user: z.string().refine(isUserId, { error: "1 to 64 of A-Z a-z 0-9 . _ -" }),
+  rule: z.enum(["allow", "deny"]),
+  /** Every round when it is missing. */
+  round: z.int().min(1).max(99).optional(),
+});
+
 const LOG_DEFAULT = 100;
 const LOG_MAX = 10_000;
 
@@ -34,6 +44,7 @@ export interface AdminRoutesParts {
   conductor: Conductor;
   buckets: BucketWatch[];
   site: () => Site | null;
+  users: UserRulesDesk;
 }
 
 export function conductorRoutes(parts: AdminRoutesParts): (router: Router) => void {
@@ -54,6 +65,18 @@ export function conductorRoutes(parts: AdminRoutesParts): (router: Router) => vo
         context.body = { round: await ordered(() => order(conductor, round, action, body)) };
       });
     }
+    router.get("/users", (context) => {
+      context.body = parts.users.state();
+    });
+    router.post("/users", async (context) => {
+      const wish = userSchema.safeParse(await readJson(context));
+      if (!wish.success) throw new AdminError(400, z.prettifyError(wish.error));
+      const { user, rule, round = 0, by, why } = wish.data;
+      if (round !== 0 && !conductor.roundIds.includes(round)) {
+        throw new AdminError(400, `round: found ${round}, expected one of ${conductor.roundIds.join(", ")}`);
+      }
+      context.body = await ordered(() => parts.users.change({ user, round, rule }, { by, why }));
+    });
     router.get("/log", async (context) => {
       const limit = Number(context.query["limit"] ?? LOG_DEFAULT);
       if (!Number.isInteger(limit) || limit < 1 || limit > LOG_MAX) {

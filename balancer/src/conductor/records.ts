@@ -5,6 +5,7 @@
  *   epoch        names this memory; made once
  *   rounds/R     a round's times and state; every change is a compare-and-set
  *   keys/R       the round's key; created once, at the opening, and never changed
+ *   users        what operators said of single users, whole (user-rules.ts)
  *   lease        which controller says that it leads; nothing depends on it
  *   log/T-…      one entry for each change, never changed
  */
@@ -154,6 +155,6 @@ export class Records {
 }
 
 /** So that names sort by time. */
-function logTime(atMs: number): string {
+export function logTime(atMs: number): string {
   return String(Math.round(atMs)).padStart(15, "0");
 }

@@ -48,25 +48,38 @@ export interface AdminClient {
   ready(): Promise<boolean>;
 }
 
-/** Talks to a bucket process's admin port (`host:port`) with the operator secret; every call ends within timeoutMs. */
-export function adminClient(parts: {
+/** Where an admin port is, and how it is asked. */
+export interface AdminParts {
+  /** `host:port`. */
   admin: string;
   operatorSecret: string;
   timeoutMs: number;
-}): AdminClient {
-  const call = async (method: string, path: string, body?: unknown): Promise<Response> => {
-    try {
-      return await fetch(`http://${parts.admin}${path}`, {
-        method,
-        headers: { authorization: `Bearer ${parts.operatorSecret}`, "content-type": "application/json" },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        signal: AbortSignal.timeout(parts.timeoutMs),
-      });
-    } catch (error) {
-      const cause = (error as { cause?: { code?: string } }).cause?.code ?? (error as Error).name;
-      throw new Unreachable(`admin port ${parts.admin}: ${cause}`);
-    }
-  };
+}
+
+/** Asks an admin port, whatever it answers. Errors: Unreachable. */
+export async function adminCall(
+  parts: AdminParts,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<Response> {
+  try {
+    return await fetch(`http://${parts.admin}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${parts.operatorSecret}`, "content-type": "application/json" },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(parts.timeoutMs),
+    });
+  } catch (error) {
+    const cause = (error as { cause?: { code?: string } }).cause?.code ?? (error as Error).name;
+    throw new Unreachable(`admin port ${parts.admin}: ${cause}`);
+  }
+}
+
+/** Talks to a bucket process's admin port with the operator secret; every call ends within timeoutMs. */
+export function adminClient(parts: AdminParts): AdminClient {
+  const call = (method: string, path: string, body?: unknown): Promise<Response> =>
+    adminCall(parts, method, path, body);
   return {
     async state() {
       const response = await call("GET", "/admin/state");
@@ -91,7 +104,8 @@ export function adminClient(parts: {
   };
 }
 
-async function refused(admin: string, response: Response): Promise<Unreachable> {
+/** The error of an answer that nobody expects. */
+export async function refused(admin: string, response: Response): Promise<Unreachable> {
   const text = await response.text().catch(() => "");
   return new Unreachable(`admin port ${admin}: answered ${response.status} ${text.slice(0, 200)}`);
 }

@@ -29,7 +29,7 @@ export interface PayoutPolicy {
 const RETRY_MS_MAX = 600_000;
 
 /**
- * With these a target that is away for an hour costs no dead letter: attempts 12 to 20 are 5 minutes apart on average, and an
+ * With these a target that is away for an hour costs no dead letter: attempts from the 11th are 5 minutes apart on average, and an
  * open circuit spends attempts on one payout at a time only.
  */
 export const payoutPolicy: PayoutPolicy = {
@@ -37,7 +37,7 @@ export const payoutPolicy: PayoutPolicy = {
   dueMax: 1000,
   inFlightMax: 32,
   timeoutMs: 3_000,
-  attemptsMax: 20,
+  attemptsMax: 24,
   confirmSecondsMax: 3_600,
   retryDelayMs: (attempts, random) =>
     Math.max(100, random * Math.min(500 * 2 ** Math.min(attempts, 20), RETRY_MS_MAX)),
