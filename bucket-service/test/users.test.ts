@@ -117,10 +117,10 @@ t.test(
       timeoutMsMax: 5_000,
     });
     await waitUntil(async () => (await clients[0]!.get()).v === 2, {
-    what: "the first service",
-    timeoutMsMax: 3_000,
-  });
-  t.equal((await w.grab("u1")).body["result"], "won", "the same prize again");
+      what: "the first service",
+      timeoutMsMax: 3_000,
+    });
+    t.equal((await w.grab("u1")).body["result"], "won", "the same prize again");
     t.match(await clients[0]!.put(set), { v: 2 }, "an older set changes nothing");
     const [row, ...rest] = await payouts.page(0, 1);
     t.match(row, { round: 1, state: "paid", attempts: 0, reason: null });

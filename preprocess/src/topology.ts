@@ -360,16 +360,16 @@ function checkAddresses(topology: Topology, refuse: Refuse): void {
 
 function checkSecretSources(topology: Topology, refuse: Refuse): void {
   const seenAt = new Map<string, string>();
-  const once = (source: SecretSource, field: string[]): void => {
+  const once = (source: SecretSource, field: string[], expected: string): void => {
     const key = "env" in source ? `env ${source.env}` : `file ${source.file}`;
     const first = seenAt.get(key);
-    if (first) refuse(field, `found ${key} again (also ${first}), expected different secrets`);
+    if (first) refuse(field, `found ${key} again (also ${first}), expected ${expected}`);
     seenAt.set(key, field.join("."));
   };
-  for (const name of SECRET_NAMES) once(topology.secrets[name], ["secrets", name]);
+  for (const name of SECRET_NAMES) once(topology.secrets[name], ["secrets", name], "six different secrets");
   for (const name of PAYOUT_TARGETS) {
     const target = topology[name];
-    if (target !== undefined) once(target.secret, [name, "secret"]);
+    if (target !== undefined) once(target.secret, [name, "secret"], "a secret of its own");
   }
 }
 

@@ -1,7 +1,9 @@
 /** Payout: the bench's claims of one bucket wait for payment; how fast do two pullers credit them to the built-in ledger? */
 import { setTimeout as sleep } from "node:timers/promises";
+import { dirname, join } from "node:path";
+import type { Child } from "../../src/processes/child.ts";
 import { cpuUs } from "../measure/proc.ts";
-import type { Cluster } from "../systems/hongbao/cluster.ts";
+import { startPart, type Cluster } from "../systems/hongbao/cluster.ts";
 
 export interface PayoutFacts {
   /** Claims that were paid while it was measured. */
@@ -25,8 +27,10 @@ const PAY_MS_MAX = 120_000;
  * time of starting is not measured; what they have paid until then does not count.
  */
 export async function measurePayout(cluster: Cluster, balancer: string): Promise<PayoutFacts> {
-  await using pullers = await cluster.startPayout(BUCKET);
-  const { children, adminPorts } = pullers;
+  await using begun = new AsyncDisposableStack();
+  const places = cluster.payoutPlaces(BUCKET);
+  const children = await Promise.all(places.map((place) => startPuller(cluster, place, begun)));
+  const adminPorts = places.map(({ admin }) => admin);
   const paid = async (): Promise<number> =>
     (await Promise.all(adminPorts.map(paidClaims))).reduce((sum, count) => sum + count, 0);
   for (const child of children) child.kill("SIGSTOP");
@@ -64,6 +68,21 @@ export async function measurePayout(cluster: Cluster, balancer: string): Promise
     cpuUsPerClaim: { payout: each(0), mysql: each(1) },
     faults,
   };
+}
+
+async function startPuller(
+  { name, topology }: Cluster,
+  { id, admin }: { id: string; admin: number },
+  begun: AsyncDisposableStack,
+): Promise<Child> {
+  const words = ["bucket", "--bucket", BUCKET, "--service", id, "--roles", "payout", "--topology", topology];
+  const log = join(dirname(topology), "logs", `payout-${BUCKET}-${id}.log`);
+  const child = await startPart(`${name} payout-${BUCKET}-${id}`, words, log, admin);
+  begun.defer(async () => {
+    child.kill("SIGCONT");
+    await child.stop();
+  });
+  return child;
 }
 
 /** Claims that a process has paid since its start. */

@@ -58,9 +58,7 @@ export class Books {
   }
 
   /** The money side of one bucket: claims, paid ones, and what the built-in ledger says. */
-  async payouts(
-    bucket: string,
-  ): Promise<{
+  async payouts(bucket: string): Promise<{
     claims: number;
     claimMinor: number;
     paid: number;

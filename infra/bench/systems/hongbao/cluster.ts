@@ -71,17 +71,12 @@ export interface Cluster {
   thaw(): Promise<void>;
   persist(bucket: string): Child;
   persistAdminPort(bucket: string): number;
-  /** Starts the bucket's payout processes; they end when the answer is disposed of. */
-  startPayout(bucket: string): Promise<Pullers>;
+  /** Payout processes are in the topology, but they do not run unless somebody starts them. */
+  payoutPlaces(bucket: string): { id: string; admin: number }[];
   stop: () => Promise<void>;
 }
 
 export type Door = "http" | "spop";
-
-export interface Pullers extends AsyncDisposable {
-  children: Child[];
-  adminPorts: number[];
-}
 
 const READY_MS_MAX = 60_000;
 const ASK_MS_MAX = 1_000;
@@ -180,13 +175,7 @@ export async function startCluster(spec: ClusterSpec): Promise<Cluster> {
     },
     persist: (bucket) => parts.find((part) => part.role === "persist" && part.bucket === bucket)!.child,
     persistAdminPort: (bucket) => buckets.find(({ id }) => id === bucket)!.persist.admin,
-    startPayout: (bucket) =>
-      startPullers(
-        spec.name,
-        dir,
-        topology,
-        buckets.find(({ id }) => id === bucket)!,
-      ),
+    payoutPlaces: (bucket) => buckets.find(({ id }) => id === bucket)!.payout,
     stop: () => running.disposeAsync(),
   };
 }
@@ -306,40 +295,6 @@ async function startParts(
       return { role, bucket, child };
     }),
   );
-}
-
-async function startPullers(
-  cluster: string,
-  dir: string,
-  topology: string,
-  { id: bucket, payout }: BucketPorts,
-): Promise<Pullers> {
-  const children = await Promise.all(
-    payout.map(({ id, admin }) => {
-      const words = [
-        "bucket",
-        "--bucket",
-        bucket,
-        "--service",
-        id,
-        "--roles",
-        "payout",
-        "--topology",
-        topology,
-      ];
-      return startPart(
-        `${cluster} payout-${bucket}-${id}`,
-        words,
-        join(dir, "logs", `payout-${bucket}-${id}.log`),
-        admin,
-      );
-    }),
-  );
-  const dispose = async (): Promise<void> => {
-    for (const child of children) child.kill("SIGCONT");
-    await Promise.all(children.map((child) => child.stop()));
-  };
-  return { children, adminPorts: payout.map(({ admin }) => admin), [Symbol.asyncDispose]: dispose };
 }
 
 /** Starts a `hongbao` command that stays, and waits until its admin port says that it is ready. */
