@@ -109,6 +109,11 @@ t.test(
       timeoutMsMax: 5_000,
     });
     t.same(await payoutOf("u1"), ["held"]);
+    const metrics = await (await fetch(`http://${admins[2]}/metrics`)).text();
+    t.match(metrics, /hongbao_payouts\{state="paid",[^}]*\} 1/);
+    t.match(metrics, /hongbao_payouts\{state="held",[^}]*\} 1/);
+    t.match(metrics, /hongbao_payout_claims_total\{outcome="paid",[^}]*\} 1/);
+    t.match(metrics, /hongbao_payout_ledger_minor\{[^}]*\} [1-9]/);
     t.match(await payouts.status(), { rounds: [{ round: 1, paid: { count: 1 }, held: { count: 1 } }] });
 
     t.match(await clients[1]!.put({ v: 2, rules: [] }), { v: 2 });

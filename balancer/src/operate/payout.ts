@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { finished } from "node:stream/promises";
 import type { Writable } from "node:stream";
 import {
+  adminClient,
   payoutClient,
   type BucketPayouts,
   type ExportRow,
@@ -48,6 +49,7 @@ export interface PayoutExportOptions extends Where {
 
 /** A status reads every claim once. */
 const ASK_MS_MAX = 60_000;
+const THERE_MS_MAX = 1_500;
 const PAGE_ROWS = 5_000;
 const STATES = ["pending", "paid", "dead", "held"] as const;
 type State = (typeof STATES)[number];
@@ -70,6 +72,13 @@ function openBuckets(where: Where): { topology: Topology; currency: string; buck
       const failures: string[] = [];
       for (const { id, admin } of processesOf(bucket)) {
         try {
+          // One that is frozen must not hold the question up for as long as a real answer may take.
+          const isThere = await adminClient({
+            admin,
+            operatorSecret: operator,
+            timeoutMs: THERE_MS_MAX,
+          }).ready();
+          if (!isThere) throw new Unreachable(`admin port ${admin}: not ready`);
           return await work(payoutClient({ admin, operatorSecret: operator, timeoutMs: ASK_MS_MAX }));
         } catch (error) {
           if (error instanceof BadInput) throw error;

@@ -1,5 +1,5 @@
 /** The built-in ledger and order book: written in the transaction that says "paid". */
-import type { Connection } from "mysql2/promise";
+import type { Connection, RowDataPacket } from "mysql2/promise";
 import { mysqlPolicy } from "./connect.ts";
 
 /** The company's account; a user's is userAccount(). User IDs hold no colon, so they never meet. */
@@ -63,6 +63,19 @@ async function addToBalances(
       `ON DUPLICATE KEY UPDATE balance_minor = balance_minor + VALUES(balance_minor)`,
     timeout,
   });
+}
+
+/** Which of these prizes stand in the ledger or in the order book already. */
+export async function bookedAlready(connection: Connection, ids: readonly number[]): Promise<Set<number>> {
+  if (ids.length === 0) return new Set();
+  const listed = ids.join(",");
+  const [rows] = await connection.query<RowDataPacket[]>({
+    sql:
+      `SELECT prize_id FROM ledger_entries WHERE prize_id IN (${listed}) UNION ` +
+      `SELECT prize_id FROM orders WHERE prize_id IN (${listed})`,
+    timeout,
+  });
+  return new Set(rows.map((row) => row["prize_id"] as number));
 }
 
 export interface ItemOrder {

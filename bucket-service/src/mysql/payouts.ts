@@ -1,5 +1,5 @@
 /** The payouts table and the budget guard's books. Every function is one statement, for use in a transaction of the caller's. */
-import type { Connection, ResultSetHeader, RowDataPacket } from "mysql2/promise";
+import type { Connection, Pool, ResultSetHeader, RowDataPacket } from "mysql2/promise";
 import { mysqlPolicy } from "./connect.ts";
 import type { FeedRun } from "./payout-feed.ts";
 
@@ -43,6 +43,21 @@ const NOW = "UTC_TIMESTAMP(3)";
 const REASON_LENGTH_MAX = 255;
 
 const listed = (ids: readonly number[]): string => ids.join(",");
+
+/** Whether there is a payout of these rounds due, or (for whoever reads it) anything in the feed; a look that locks nothing. */
+export async function hasWork(
+  pool: Pool,
+  { rounds, feed }: { rounds: readonly number[]; feed: boolean },
+): Promise<boolean> {
+  const inRounds = `round_id IN (${rounds.length === 0 ? "NULL" : listed(rounds)})`;
+  const [rows] = await pool.query<RowDataPacket[]>({
+    sql:
+      `SELECT ${feed ? "EXISTS (SELECT 1 FROM payout_feed) OR " : ""}` +
+      `EXISTS (SELECT 1 FROM payouts WHERE state = 'pending' AND next_at <= ${NOW} AND ${inRounds}) AS found`,
+    timeout,
+  });
+  return rows[0]?.["found"] === 1;
+}
 
 /** The claims in these runs that have no payout yet, in the order of IDs. */
 export async function openClaims(connection: Connection, runs: readonly FeedRun[]): Promise<OpenClaim[]> {
@@ -246,7 +261,9 @@ export async function ungrant(
   sum: { count: number; amountMinor: number },
 ): Promise<void> {
   await connection.query({
-    sql: "UPDATE payout_totals SET granted_count = granted_count - ?, granted_minor = granted_minor - ? WHERE round_id = ?",
+    sql:
+      "UPDATE payout_totals SET granted_count = granted_count - LEAST(granted_count, ?), " +
+      "granted_minor = granted_minor - LEAST(granted_minor, ?) WHERE round_id = ?",
     timeout,
     values: [sum.count, sum.amountMinor, round],
   });

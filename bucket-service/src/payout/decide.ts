@@ -11,9 +11,9 @@ import {
 } from "../mysql/payouts.ts";
 import type { UserRules } from "../users/rules.ts";
 import { Remaining, type Guard, type Sum } from "./guard.ts";
-import type { PayoutOrder, PayoutTarget } from "./target.ts";
+import type { InsideTarget, PayoutOrder, PayoutTarget } from "./target.ts";
 
-/** The round's budget would be exceeded; the transaction is to be rolled back and done again in the strict way. */
+/** The round's budget would be exceeded; the transaction is to be rolled back and done again in the careful way. */
 export class BudgetExceeded extends Error {}
 
 /** A claim that was kept from being paid by the guard: for the alarm. */
@@ -32,6 +32,22 @@ export interface Decisions {
   guarded: GuardedClaim[];
 }
 
+/** The slow way, taken when the fast one met an obstacle: every claim is held against the books before it is paid. */
+export class Careful {
+  readonly #remaining: Remaining;
+  readonly #paidAlready: ReadonlySet<number>;
+
+  constructor(remaining: Remaining, paidAlready: ReadonlySet<number> = new Set()) {
+    this.#remaining = remaining;
+    this.#paidAlready = paidAlready;
+  }
+
+  objection(claim: OpenClaim): string | null {
+    if (this.#paidAlready.has(claim.prizeId)) return "the ledger has this prize already";
+    return this.#remaining.take(claim);
+  }
+}
+
 export interface DecideParts {
   guard: Guard;
   rules: UserRules;
@@ -41,12 +57,12 @@ export interface DecideParts {
 
 /**
  * A claim is dead when the guard objects, held when its user is denied, paid at once by a target inside MySQL, and pending for one
- * outside. `before` holds the rows of claims that came up again, `remaining` what may still be booked, in the strict way. Pure.
+ * outside. `before` holds the rows of claims that came up again. Pure.
  */
 export function decide(
   claims: readonly OpenClaim[],
   before: ReadonlyMap<number, DueRow>,
-  remaining: Remaining | null,
+  careful: Careful | null,
   { guard, rules, targetOf, orderOf }: DecideParts,
 ): Decisions {
   const decisions: Decisions = { rows: [], inside: [], held: 0, guarded: [] };
@@ -73,7 +89,7 @@ export function decide(
       row("held", isGranted, "the user is denied");
       continue;
     }
-    const reason = objection ?? (isGranted ? null : (remaining?.take(claim) ?? null));
+    const reason = objection ?? (isGranted ? null : (careful?.objection(claim) ?? null));
     if (reason !== null) {
       decisions.guarded.push({ prizeId, round, user, reason });
       row("dead", false, reason);
@@ -94,19 +110,25 @@ export function decide(
 
 /**
  * Decides on claims and writes it down, money and budget included. The rows that all pullers share (the company's account, the
- * totals) come last, so that they are locked for the length of a commit only. Throws BudgetExceeded unless `strict`.
+ * totals) come last, so that they are locked for the length of a commit only. Throws BudgetExceeded, and ER_DUP_ENTRY when a prize
+ * stands in the ledger, unless it is `careful`.
  */
 export async function settle(
   connection: PoolConnection,
   claims: readonly OpenClaim[],
   before: ReadonlyMap<number, DueRow>,
-  strict: boolean,
-  parts: DecideParts & { pay: (connection: PoolConnection, orders: readonly PayoutOrder[]) => Promise<void> },
+  isCareful: boolean,
+  parts: DecideParts & { inside: InsideTarget | null },
 ): Promise<Decisions> {
-  const remaining = strict ? new Remaining(parts.guard, await readTotals(connection, { lock: true })) : null;
-  const decisions = decide(claims, before, remaining, parts);
+  let careful: Careful | null = null;
+  if (isCareful) {
+    const remaining = new Remaining(parts.guard, await readTotals(connection, { lock: true }));
+    const ids = claims.map(({ prizeId }) => prizeId);
+    careful = new Careful(remaining, await parts.inside?.paidAlready(connection, ids));
+  }
+  const decisions = decide(claims, before, careful, parts);
   if (decisions.rows.length > 0) await writePayouts(connection, decisions.rows, { replace: before.size > 0 });
-  await parts.pay(connection, decisions.inside);
+  if (decisions.inside.length > 0) await parts.inside!.pay(connection, decisions.inside);
   for (const [round, sum] of newlyGranted(decisions.rows, before)) {
     if (await grant(connection, round, sum, parts.guard.budgetOf(round))) continue;
     throw new BudgetExceeded(`the budget of round ${round} would be exceeded`);

@@ -1,5 +1,5 @@
 /** The budget guard: which claims may be paid at all. Pure. */
-import type { Pack } from "@hongbao/preprocess";
+import { isUserId, type Pack } from "@hongbao/preprocess";
 import type { OpenClaim } from "../mysql/payouts.ts";
 
 /** A row of range_moves, as far as the guard needs it. */
@@ -59,7 +59,8 @@ export class Guard {
   }
 
   /** Why a claim must not be paid; null: it may, as far as it can be told without the books. */
-  objection({ prizeId, round, amountMinor }: OpenClaim): string | null {
+  objection({ prizeId, round, user, amountMinor }: OpenClaim): string | null {
+    if (!isUserId(user)) return "the user ID is not one";
     if (!this.#pack.holds(prizeId)) return "the prize is not one of the pack's";
     const worth = this.#pack.amountOf(prizeId);
     if (amountMinor !== worth) return `the claim is worth ${amountMinor}, the pack's prize ${worth}`;

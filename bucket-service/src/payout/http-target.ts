@@ -122,7 +122,7 @@ const short = (value: unknown): string => String(JSON.stringify(value)).slice(0,
 function answerOf(text: string): Answer {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? (value) : {};
+    return typeof value === "object" && value !== null ? value : {};
   } catch {
     return {};
   }

@@ -6,17 +6,15 @@ import { deleteFeed, sweep, takeFeed } from "../mysql/payout-feed.ts";
 import {
   beginTotals,
   claimsById,
+  hasWork,
   lockDue,
   openClaims,
   type DueRow,
   type OpenClaim,
 } from "../mysql/payouts.ts";
-import { movedRuns } from "../mysql/range-moves.ts";
 import { inTransaction } from "../mysql/transaction.ts";
-import { readRules, rulesVersion } from "../mysql/user-rules.ts";
-import { UserRules } from "../users/rules.ts";
 import { BudgetExceeded, settle, type Decisions } from "./decide.ts";
-import { Guard } from "./guard.ts";
+import { Knowledge } from "./knowledge.ts";
 import type { PayoutObserver } from "./observer.ts";
 import { payoutPolicy, type PayoutPolicy } from "./policy.ts";
 import { Sender } from "./sender.ts";
@@ -34,9 +32,6 @@ export interface PayoutParts {
   policy?: Partial<PayoutPolicy>;
 }
 
-/** The guard's knowledge of moves is not older than this. A claim it does not understand makes it look again at once. */
-const GUARD_AGE_MS_MAX = 1_000;
-
 /**
  * Pays the claims of one bucket. Any number of processes may run and any may be killed at any moment: what a transaction has not
  * committed is the next one's work, and a payout that was being sent is asked again with the same key when its lease is over.
@@ -53,17 +48,18 @@ export class Payout {
   readonly #senders: Sender[];
   readonly #insideRounds: number[];
   readonly #stop = new AbortController();
-  readonly #rules = new UserRules();
+  readonly #knowledge: Knowledge;
   readonly #orderOf: ReturnType<typeof orderMaker>;
-  #guard: Guard | null = null;
-  #guardAtMs = 0;
   #sweepAtMs = 0;
   #begun = false;
+  /** There was nothing to do the last time: look before anything is locked. */
+  #isIdle = true;
 
   constructor(parts: PayoutParts) {
     this.#parts = parts;
     this.#policy = { ...payoutPolicy, ...parts.policy };
     this.#orderOf = orderMaker(parts.pack);
+    this.#knowledge = new Knowledge(parts.pack, parts.bucket);
     const { rounds } = parts.pack.manifest;
     const roundsOf = (target: PayoutTarget): number[] =>
       rounds.filter(({ id }) => this.#targetOf(id) === target).map(({ id }) => id);
@@ -113,13 +109,18 @@ export class Payout {
 
   async #step(): Promise<number> {
     if (!this.#begun) await this.#begin();
+    const mine = { rounds: this.#insideRounds, feed: true };
+    if (this.#isIdle && !(await hasWork(this.#parts.pool, mine))) return this.#rest();
     const began = performance.now();
     const decided =
       (await this.#settle((connection) => this.#fromFeed(connection))) + (await this.#settleDue());
-    if (decided > 0) {
-      this.#parts.observer.batch(decided, performance.now() - began);
-      return 0;
-    }
+    this.#isIdle = decided === 0;
+    if (decided > 0) this.#parts.observer.batch(decided, performance.now() - began);
+    return decided > 0 ? 0 : this.#rest();
+  }
+
+  /** How long to rest when there was nothing to do: not at all when a sweep finds something. */
+  async #rest(): Promise<number> {
     return (await this.#sweep()) > 0 ? 0 : this.#policy.idleMs;
   }
 
@@ -152,51 +153,40 @@ export class Payout {
     };
   }
 
-  /** Takes claims up and decides on them in one transaction; answers how many runs or rows it had, 0 when there was nothing. */
+  /**
+   * Takes claims up and decides on them in one transaction; answers how many, 0 when there was nothing. An obstacle (the budget, a
+   * prize that the ledger has) makes it go again, carefully, so that one odd claim does not keep the others from being paid.
+   */
   async #settle(
     takeUp: (connection: PoolConnection) => Promise<TakenUp | null>,
-    strict = false,
+    isCareful = false,
   ): Promise<number> {
     try {
       const result = await inTransaction(this.#parts.pool, async (connection) => {
+        await this.#knowledge.learnRules(connection);
         const taken = await takeUp(connection);
         if (taken === null) return null;
-        await this.learn(connection, taken.claims);
-        const parts = {
-          guard: this.#guard!,
-          rules: this.#rules,
+        const { claims, before } = taken;
+        const guard = await this.#knowledge.guardFor(connection, claims);
+        const decisions = await settle(connection, claims, before, isCareful || !guard.withinEvent, {
+          guard,
+          rules: this.#knowledge.rules,
           targetOf: this.#targetOf,
           orderOf: this.#orderOf,
-        };
-        const decisions = await settle(
-          connection,
-          taken.claims,
-          taken.before,
-          strict || !parts.guard.withinEvent,
-          { ...parts, pay: this.#payInside },
-        );
+          inside: this.#inside,
+        });
         await taken.done();
-        return { decisions, claims: taken.claims };
+        return { decisions, claims };
       });
       if (result === null) return 0;
       this.#tell(result.decisions);
       return Math.max(1, result.claims.length);
     } catch (error) {
-      if (!(error instanceof BudgetExceeded)) throw error;
-      this.#guardAtMs = 0;
+      const isObstacle = error instanceof BudgetExceeded || mysqlErrorCode(error) === "ER_DUP_ENTRY";
+      if (!isObstacle || isCareful) throw error;
+      this.#knowledge.forgetGuard();
       return this.#settle(takeUp, true);
     }
-  }
-
-  /** Brings guard and rules up to date, inside the transaction that decides by them. */
-  async learn(connection: PoolConnection, claims: readonly OpenClaim[]): Promise<void> {
-    if ((await rulesVersion(connection, { lock: true })) !== this.#rules.v)
-      this.#rules.take(await readRules(connection));
-    const isOld = performance.now() - this.#guardAtMs > GUARD_AGE_MS_MAX;
-    const guard = this.#guard;
-    if (guard !== null && !isOld && claims.every((claim) => guard.objection(claim) === null)) return;
-    this.#guard = new Guard(this.#parts.pack, this.#parts.bucket, await movedRuns(connection));
-    this.#guardAtMs = performance.now();
   }
 
   readonly #targetOf = (round: number): PayoutTarget => {
@@ -204,14 +194,10 @@ export class Payout {
     return targets[pack.manifest.rounds.find(({ id }) => id === round)?.kind ?? "envelope"];
   };
 
-  readonly #payInside = async (
-    connection: PoolConnection,
-    orders: Parameters<InsideTarget["pay"]>[1],
-  ): Promise<void> => {
+  get #inside(): InsideTarget | null {
     const { envelope, item } = this.#parts.targets;
-    const inside = [envelope, item].find((target) => target.kind === "inside");
-    if (inside !== undefined && orders.length > 0) await inside.pay(connection, orders);
-  };
+    return [envelope, item].find((target) => target.kind === "inside") ?? null;
+  }
 
   #tell({ rows, inside, held, guarded }: Decisions): void {
     const { observer } = this.#parts;
@@ -233,10 +219,7 @@ export class Payout {
       policy: this.#policy,
       observer: this.#parts.observer,
       orderOf: this.#orderOf,
-      learn: async (connection, claims) => {
-        await this.learn(connection, claims);
-        return { guard: this.#guard!, rules: this.#rules };
-      },
+      knowledge: this.#knowledge,
     });
   }
 

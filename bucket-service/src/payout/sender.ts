@@ -3,6 +3,7 @@ import type { Pool, PoolConnection } from "mysql2/promise";
 import {
   claimsById,
   grant,
+  hasWork,
   leasePayouts,
   lockDue,
   lockPayouts,
@@ -16,9 +17,9 @@ import {
   type OpenClaim,
 } from "../mysql/payouts.ts";
 import { inTransaction } from "../mysql/transaction.ts";
-import type { UserRules } from "../users/rules.ts";
-import { BudgetExceeded, decide, type GuardedClaim } from "./decide.ts";
+import { BudgetExceeded, Careful, decide, type GuardedClaim } from "./decide.ts";
 import { Remaining, type Guard } from "./guard.ts";
+import type { Knowledge } from "./knowledge.ts";
 import type { PayoutObserver } from "./observer.ts";
 import { leaseMs, type PayoutPolicy } from "./policy.ts";
 import type { Outcome, OutsideTarget, PayoutOrder } from "./target.ts";
@@ -31,10 +32,7 @@ export interface SenderParts {
   policy: PayoutPolicy;
   observer: PayoutObserver;
   orderOf: (claim: OpenClaim) => PayoutOrder;
-  learn: (
-    connection: PoolConnection,
-    claims: readonly OpenClaim[],
-  ) => Promise<{ guard: Guard; rules: UserRules }>;
+  knowledge: Knowledge;
 }
 
 /** A payout on its way. */
@@ -56,6 +54,7 @@ interface Answered extends Sending {
 export class Sender {
   readonly #parts: SenderParts;
   #failures = 0;
+  #isIdle = true;
 
   constructor(parts: SenderParts) {
     this.#parts = parts;
@@ -67,11 +66,14 @@ export class Sender {
 
   /** One batch; answers how long to rest, in ms. Errors: those of MySQL. */
   async step(): Promise<number> {
-    const { policy, target, observer } = this.#parts;
+    const { pool, policy, target, observer } = this.#parts;
+    if (this.#isIdle && !(await hasWork(pool, { rounds: this.#parts.rounds, feed: false })))
+      return policy.idleMs;
     const isOpen = this.#failures >= policy.failuresMax;
     const lease = randomBytes(8).toString("hex");
     const sending = await this.#takeUp(lease, isOpen ? 1 : policy.inFlightMax);
-    if (sending.length === 0) return policy.idleMs;
+    this.#isIdle = sending.length === 0;
+    if (this.#isIdle) return policy.idleMs;
     const answered = await Promise.all(
       sending.map(async ({ row, order }): Promise<Answered> => {
         const began = performance.now();
@@ -87,21 +89,23 @@ export class Sender {
 
   /** What may be sent, under the lease; denied users' and what the guard objects to is written down at once. */
   async #takeUp(lease: string, limit: number, strict = false): Promise<Sending[]> {
-    const { pool, policy, rounds, target, orderOf, learn } = this.#parts;
+    const { pool, policy, rounds, target, orderOf, knowledge } = this.#parts;
     try {
       const { sending, guarded, held } = await inTransaction(pool, async (connection) => {
+        await knowledge.learnRules(connection);
         const due = await lockDue(connection, rounds, limit);
         if (due.length === 0) return { sending: [], guarded: [], held: 0 };
         const claims = await claimsById(
           connection,
           due.map(({ prizeId }) => prizeId),
         );
-        const known = await learn(connection, claims);
+        const known = { guard: await knowledge.guardFor(connection, claims), rules: knowledge.rules };
         const before = new Map(due.map((row) => [row.prizeId, row]));
-        const remaining = strict
-          ? new Remaining(known.guard, await readTotals(connection, { lock: true }))
-          : null;
-        const decisions = decide(claims, before, remaining, { ...known, targetOf: () => target, orderOf });
+        const careful =
+          strict || !known.guard.withinEvent
+            ? new Careful(new Remaining(known.guard, await readTotals(connection, { lock: true })))
+            : null;
+        const decisions = decide(claims, before, careful, { ...known, targetOf: () => target, orderOf });
         const stopped = decisions.rows.filter(({ state }) => state !== "pending");
         if (stopped.length > 0) await writePayouts(connection, stopped, { replace: true });
         await this.#regrant(connection, decisions.rows, before, known.guard);

@@ -1,7 +1,7 @@
 /** Where payouts go. One small interface; the way in which a target keeps "exactly once" differs, and so do its two kinds. */
 import type { Connection } from "mysql2/promise";
 import type { Pack } from "@hongbao/preprocess";
-import { bookCredits, bookOrders } from "../mysql/ledger.ts";
+import { bookCredits, bookedAlready, bookOrders } from "../mysql/ledger.ts";
 
 /** One payout as a target hears of it. */
 export interface PayoutOrder {
@@ -34,6 +34,8 @@ export interface InsideTarget {
   name: "ledger";
   /** Errors: those of MySQL; the caller's transaction is over then. */
   pay(connection: Connection, orders: readonly PayoutOrder[]): Promise<void>;
+  /** Which of these prizes it has paid already: asked after pay() found one. */
+  paidAlready(connection: Connection, prizeIds: readonly number[]): Promise<Set<number>>;
 }
 
 /** Behind a network: asked with an idempotency key until it is known what became of it. */
@@ -51,6 +53,7 @@ export type PayoutTarget = InsideTarget | OutsideTarget;
 export const builtInLedger: InsideTarget = {
   kind: "inside",
   name: "ledger",
+  paidAlready: bookedAlready,
   async pay(connection, orders) {
     await bookCredits(
       connection,

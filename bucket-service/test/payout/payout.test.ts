@@ -104,7 +104,7 @@ const none = { count: 0, amount: 0 };
 
 t.test("four pullers of which two are killed pay everything, and nothing twice", async (t) => {
   const { pack, pool } = await books.event();
-  const claims = claimsOf(pack, { count: 60_000 });
+  const claims = claimsOf(pack, { count: 100_000 });
   // Small batches: many transactions are cut off in the middle.
   const feeding = (async () => {
     for (let from = 0; from < claims.length; from += 500)
@@ -119,10 +119,10 @@ t.test("four pullers of which two are killed pay everything, and nothing twice",
     child.kill("SIGKILL");
   }
   await feeding;
-  await settled(pool, 60_000);
+  await settled(pool, 100_000);
   const sum = sumOf(claims);
   t.match(await ledgerFigures(pool), {
-    credits: 60_000,
+    credits: 100_000,
     paidMinor: sum,
     balancesMinor: 0,
     companyMinor: sum,
@@ -303,6 +303,59 @@ t.test("dead letters are retried by command, through the guard again", async (t)
   t.same(await states(pool), { paid: 2 });
   t.same(await faults(pool), []);
 });
+
+t.test("a claim that cannot be booked does not keep the others from being paid", async (t) => {
+  const { pack, pool } = await books.event();
+  const claims = claimsOf(pack, { count: 50 });
+  const [twice, damaged] = claims;
+  await pool.query(
+    `INSERT INTO ledger_entries VALUES (${twice!.prizeId}, 'credit', 'user:x', 5, '2026-01-01'), (${twice!.prizeId}, 'debit', 'company', -5, '2026-01-01')`,
+  );
+  await persistClaims(
+    pool,
+    claims.filter((claim) => claim !== damaged),
+  );
+  await pool.query(
+    `INSERT INTO claims VALUES (${damaged!.prizeId}, 1, 'a b', 1, ${damaged!.amountMinor}, '2026-01-01 00:00:00.000')`,
+  );
+  const { seen } = start(t, pack, pool, { policy: { sweepEveryMs: 50 } });
+  await settled(pool, 50);
+  t.same(await states(pool), { paid: 48, dead: 2 });
+  t.match(seen.guarded.map(({ prizeId, reason }) => [prizeId, reason]).sort(), [
+    [damaged!.prizeId, "the user ID is not one"],
+    [twice!.prizeId, "the ledger has this prize already"],
+  ]);
+  t.same(seen.failures, []);
+});
+
+t.test(
+  "a puller that is frozen in the middle of a transaction keeps nobody from paying or denying",
+  async (t) => {
+    const { pack, pool } = await books.event();
+    const claims = claimsOf(pack, { count: 30_000 });
+    await persistClaims(pool, claims);
+    const frozen = await startPuller(t, { spec: pack.spec });
+    await waitUntil(async () => Number((await states(pool))["paid"] ?? 0) > 0, {
+      what: "payouts",
+      timeoutMsMax: 20_000,
+    });
+    frozen.kill("SIGSTOP");
+    start(t, pack, pool);
+    const denied = { v: 1, rules: [{ user: "nobody", round: 0, rule: "deny" as const }] };
+    await waitUntil(
+      async () => {
+        await writeRules(pool, denied).catch(() => undefined);
+        return (await one(pool, "SELECT v FROM user_rules_version"))["v"] === 1;
+      },
+      { what: "the rules", timeoutMsMax: 30_000 },
+    );
+    await settled(pool, 30_000);
+    frozen.kill("SIGCONT");
+    await sleep(300);
+    t.match(await ledgerFigures(pool), { credits: 30_000, paidMinor: sumOf(claims), balancesMinor: 0 });
+    t.same(await faults(pool), []);
+  },
+);
 
 t.test("items become orders", async (t) => {
   const { pack, pool } = await books.event({
