@@ -7,13 +7,17 @@ import type { AuditOptions } from "./operate/audit.ts";
 import type { Where } from "./operate/controllers.ts";
 import type { LendOptions, RolloverOptions } from "./operate/moves.ts";
 import type { LogOptions } from "./operate/log.ts";
+import type { PayoutExportOptions, PayoutRetryOptions, PayoutStatusOptions } from "./operate/payout.ts";
 import type { RoundAction, RoundListOptions, RoundOptions } from "./operate/round.ts";
 import type { StatusOptions } from "./operate/status.ts";
+import type { UserListOptions, UserOptions } from "./operate/user.ts";
 
 /** The commands of this folder. Everything heavy is imported when a command runs. */
 export function register(program: Command): void {
   registerLooks(program);
   registerRounds(program);
+  registerUsers(program);
+  registerPayouts(program);
   registerProcesses(program);
 }
 
@@ -84,6 +88,57 @@ function registerRounds(program: Command): void {
     .requiredOption("--count <count>", "prizes at most")
     .action(async (number: string, options: LendOptions) =>
       (await import("./operate/moves.ts")).runLend(number, options),
+    );
+}
+
+function withOperator(command: Command): Command {
+  return command
+    .option("--by <name>", "who does it, for the log (default: the user of this machine)")
+    .option("--why <text>", "why, for the log");
+}
+
+function registerUsers(program: Command): void {
+  const user = parentCommand(program, "user", "late joiners and cheaters");
+  for (const rule of ["allow", "deny"] as const) {
+    const description = {
+      allow: "let a user take part, also one who is not in the user list; held payouts are paid",
+      deny: "stop a user's grabs and hold what is not paid yet",
+    }[rule];
+    withOperator(where(user.command(`${rule} <id>`).description(description)))
+      .option("--round <round>", "only in this round (default: in all)")
+      .addOption(json())
+      .action(async (id: string, options: UserOptions) =>
+        (await import("./operate/user.ts")).runUserAction(rule, id, options),
+      );
+  }
+  where(user.command("list [id]").description("what was said of single users"))
+    .option("--round <round>", "what counts in this round")
+    .addOption(json())
+    .action(async (id: string | undefined, options: UserListOptions) =>
+      (await import("./operate/user.ts")).runUserList(id, options),
+    );
+}
+
+function registerPayouts(program: Command): void {
+  const payout = parentCommand(program, "payout", "the money side: what is paid, pending, dead or held");
+  where(payout.command("status").description("payouts of all buckets, and why some are not paid"))
+    .addOption(json())
+    .action(async (options: PayoutStatusOptions) =>
+      (await import("./operate/payout.ts")).runPayoutStatus(options),
+    );
+  withOperator(where(payout.command("retry").description("make dead payouts pending again")))
+    .option("--round <round>", "only those of a round")
+    .option("--bucket <id>", "only those of a bucket")
+    .option("--prize <id...>", "only those of these prizes")
+    .addOption(json())
+    .action(async (options: PayoutRetryOptions) =>
+      (await import("./operate/payout.ts")).runPayoutRetry(options),
+    );
+  where(payout.command("export").description("every claim with its payout, as CSV"))
+    .option("--out <file>", "into a file, which appears when it is whole (default: stdout)")
+    .option("--only-state <state>", "only pending, paid, dead or held ones")
+    .action(async (options: PayoutExportOptions) =>
+      (await import("./operate/payout.ts")).runPayoutExport(options),
     );
 }
 

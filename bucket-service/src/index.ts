@@ -8,6 +8,16 @@ export {
   type PutRoundResult,
   type RoundRecord,
 } from "./admin/client.ts";
+export {
+  payoutClient,
+  usersClient,
+  type BucketPayouts,
+  type PayoutClient,
+  type UsersClient,
+} from "./admin/money-client.ts";
+export type { ExportRow } from "./payout/admin.ts";
+export type { LedgerFigures, PayoutFigures, PayoutSum } from "./payout/figures.ts";
+export { changeRules, NO_RULES, USER_RULES_MAX, type UserRule, type UserRuleSet } from "./users/rules.ts";
 export { auditBucket, type BucketAudit, type RoundAudit, type Sum, type Violation } from "./audit/audit.ts";
 export type { InOrder, OutOrder } from "./moves/mover.ts";
 export type { MoveKind } from "./moves/note.ts";

@@ -30,10 +30,13 @@ import { GrabCore } from "./grab/grab-core.ts";
 import { redisProof } from "./grab/redis-proof.ts";
 import { WinsReader } from "./grab/wins.ts";
 import { mysqlPool, mysqlProbe } from "./mysql/connect.ts";
+import { payoutRoutes } from "./payout/admin.ts";
 import { Persist } from "./persist/persist.ts";
 import { connectRedis } from "./redis/connect.ts";
 import { bucketKeys } from "./redis/keys.ts";
 import { BucketStore, leftOf, phaseOf } from "./redis/scripts.ts";
+import { RulesKeeper } from "./users/keeper.ts";
+import { UserRules, withRules } from "./users/rules.ts";
 
 /** Time-outs of the doors; Node's keep-alive must outlast HAProxy's, or a reused connection is reset under a request. */
 export const doorPolicy = {
@@ -46,7 +49,7 @@ export const doorPolicy = {
   finishMsMax: 5_000,
 } as const;
 
-export type Role = "grab" | "persist";
+export type Role = "grab" | "persist" | "payout";
 type Logger = ReturnType<typeof createLogger>;
 
 export interface RunningPart {
@@ -55,7 +58,7 @@ export interface RunningPart {
 }
 
 /** What every role of a bucket process needs, made once. */
-interface Frame {
+export interface Frame {
   topology: Topology;
   bucket: BucketPlace;
   secrets: Secrets;
@@ -115,6 +118,8 @@ export async function startService(
   const { manifest } = pack;
   const { store, pool, begin, end } = openStores(frame);
   const users = loadUserTable(pack, bucket.id);
+  const rules = new UserRules();
+  const keeper = new RulesKeeper(rules, pool);
   const view = new BucketView(store, redisProof(pool, pack.digest, store));
   const durable =
     manifest.event.ack === "database" ? new DurableWait(store.client, store.keys.journal) : null;
@@ -125,7 +130,7 @@ export async function startService(
   const core = new GrabCore({
     store,
     view,
-    users,
+    users: withRules(users, rules),
     rounds: manifest.rounds,
     journalMax: manifest.event.journalMax,
     durable,
@@ -149,6 +154,7 @@ export async function startService(
       writer,
       identity: new Identity(secrets.token),
       wins,
+      isDenied: (user, round) => rules.denies(user, round),
       opensAtMs,
       onAnswer: (route, result) =>
         answers.inc({ door: "http", route, result: result === "not_found" ? "ok" : result }),
@@ -163,11 +169,15 @@ export async function startService(
     operatorSecret: secrets.operator,
     registry,
     ready: () => ({ ready: !draining, why: "draining" }),
-    routes: bucketRoutes({ frame, roles: ["grab"], store, pool, view, mysqlUp: probe.up }),
+    routes: (router) => {
+      bucketRoutes({ frame, roles: ["grab"], store, pool, view, mysqlUp: probe.up })(router);
+      payoutRoutes({ pool, pack, bucket: bucket.id })(router);
+      keeper.routes()(router);
+    },
     onError,
   });
   viewMetrics(frame, view, probe.up);
-  await begin();
+  await Promise.all([begin(), keeper.start()]);
   await view.refresh();
   void view.run();
   await listen(door, place.http);
@@ -186,6 +196,7 @@ export async function startService(
       await agent.stop(doorPolicy.finishMsMax);
       await close(door);
       await close(admin);
+      keeper.stop();
       view.stop();
       probe.stop();
       await end();
@@ -242,7 +253,10 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
     operatorSecret: secrets.operator,
     registry,
     ready: () => ({ ready: true, why: "" }),
-    routes: bucketRoutes({ frame, roles: ["persist"], store, pool, view, mysqlUp: probe.up }),
+    routes: (router) => {
+      bucketRoutes({ frame, roles: ["persist"], store, pool, view, mysqlUp: probe.up })(router);
+      payoutRoutes({ pool, pack, bucket: bucket.id })(router);
+    },
     onError: (error) => logger.error({ err: error }, "an admin request failed"),
   });
   viewMetrics(frame, view, probe.up);
@@ -314,7 +328,7 @@ function viewMetrics(frame: Frame, view: BucketView, mysqlUp: () => boolean): vo
 }
 
 /** Listens on `host:port`. Errors: Unreachable when the address is taken or is not ours. */
-async function listen(server: NetServer, address: string): Promise<void> {
+export async function listen(server: NetServer, address: string): Promise<void> {
   const colon = address.lastIndexOf(":");
   const host = address.slice(0, colon).replace(/^\[|\]$/g, "");
   await new Promise<void>((resolve, reject) => {
@@ -326,7 +340,7 @@ async function listen(server: NetServer, address: string): Promise<void> {
 }
 
 /** Takes no new connections, lets what is under way finish, bounded. */
-async function close(server: Server): Promise<void> {
+export async function close(server: Server): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   server.closeIdleConnections();
   const end = performance.now() + doorPolicy.finishMsMax;

@@ -19,6 +19,7 @@ import {
 } from "@hongbao/preprocess";
 import { adminClient, type AdminClient } from "../src/admin/client.ts";
 import { openFrame, startPersist, startService, type RunningPart } from "../src/process.ts";
+import { startPayout } from "../src/payout/run.ts";
 import { loadPack } from "../src/provision/load.ts";
 
 export interface WorldPlan {
@@ -57,6 +58,7 @@ export interface World {
   ): Promise<{ status: number; body: Record<string, unknown>; stock: string | null }>;
   get(user: string, path: string): Promise<{ status: number; body: Record<string, unknown> }>;
   startPersist(bucket: number): Promise<RunningPart>;
+  startPayout(bucket: number): Promise<RunningPart>;
 }
 
 export interface GrabAsk {
@@ -126,7 +128,10 @@ export async function world(t: Teardown, plan: WorldPlan = {}): Promise<World> {
         `      - { id: s${s}, http: "${await port()}", spop: "${await port()}", admin: "${await port()}" }`,
       );
     }
-    lines.push(`    persist: [{ id: p0, admin: "${await port()}" }]`, "    payout: []");
+    lines.push(
+      `    persist: [{ id: p0, admin: "${await port()}" }]`,
+      `    payout: [{ id: pay0, admin: "${await port()}" }]`,
+    );
   }
   const secretLines = ["token", "receipt", "operator", "spop", "redis", "mysql"].map(
     (name) => `${name}: { file: secrets/${name} }`,
@@ -222,6 +227,12 @@ export async function world(t: Teardown, plan: WorldPlan = {}): Promise<World> {
     token,
     bucketOf: (user) => bucketOf(topology, user),
     startPersist: startPersistOf,
+    async startPayout(b) {
+      const bucket = topology.buckets[b]!;
+      const part = await startPayout(openFrame(topology, bucket.id, "payout", "pay0"), bucket.payout[0]!);
+      running.push(part);
+      return part;
+    },
     async grab(user, ask = {}) {
       const http = place(ask.bucket ?? bucketOf(topology, user), ask.service ?? 0).http;
       const n = ask.n === undefined ? "" : `&n=${ask.n}`;

@@ -1,7 +1,7 @@
 /** The controller's admin port: what the balancer pulls, what commands ask and order. */
 import type { Router } from "@koa/router";
 import { AdminError, readJson } from "@hongbao/bucket-service";
-import { BadInput, Unreachable } from "@hongbao/preprocess";
+import { BadInput, isUserId, Unreachable } from "@hongbao/preprocess";
 import { z } from "zod";
 import type { BucketWatch } from "./bucket-watch.ts";
 import type { Conductor } from "./conductor.ts";
@@ -9,6 +9,7 @@ import { targetOf } from "./decide-moves.ts";
 import { closeNow, move, openNow, parseMoment, rollOver, type Wish } from "./requests.ts";
 import type { RoundRecord, Transfer } from "./records.ts";
 import type { Site } from "./site.ts";
+import type { UserRulesDesk } from "./user-rules.ts";
 
 const time = z.union([z.string().max(64), z.number().int().positive()]).nullish();
 const wishSchema = z.object({
@@ -37,6 +38,15 @@ const lendSchema = z.object({
 
 /** Transfers that are done and still shown. */
 const DONE_SHOWN_MAX = 20;
+const userSchema = z.object({
+  by: z.string().min(1).max(100),
+  why: z.string().max(1_000).default(""),
+  user: z.string().refine(isUserId, { error: "1 to 64 of A-Z a-z 0-9 . _ -" }),
+  rule: z.enum(["allow", "deny"]),
+  /** Every round when it is missing. */
+  round: z.int().min(1).max(99).optional(),
+});
+
 const LOG_DEFAULT = 100;
 const LOG_MAX = 10_000;
 
@@ -45,6 +55,7 @@ export interface AdminRoutesParts {
   conductor: Conductor;
   buckets: BucketWatch[];
   site: () => Site | null;
+  users: UserRulesDesk;
 }
 
 export function conductorRoutes(parts: AdminRoutesParts): (router: Router) => void {
@@ -70,6 +81,18 @@ export function conductorRoutes(parts: AdminRoutesParts): (router: Router) => vo
       if (!order.success) throw new AdminError(400, z.prettifyError(order.error));
       const round = Number(context.params["round"]);
       context.body = { transfer: shown(await ordered(() => conductor.lend({ round, ...order.data }))) };
+    });
+    router.get("/users", (context) => {
+      context.body = parts.users.state();
+    });
+    router.post("/users", async (context) => {
+      const wish = userSchema.safeParse(await readJson(context));
+      if (!wish.success) throw new AdminError(400, z.prettifyError(wish.error));
+      const { user, rule, round = 0, by, why } = wish.data;
+      if (round !== 0 && !conductor.roundIds.includes(round)) {
+        throw new AdminError(400, `round: found ${round}, expected one of ${conductor.roundIds.join(", ")}`);
+      }
+      context.body = await ordered(() => parts.users.change({ user, round, rule }, { by, why }));
     });
     router.get("/log", async (context) => {
       const limit = Number(context.query["limit"] ?? LOG_DEFAULT);

@@ -6,6 +6,7 @@
  *   rounds/R     a round's times and state; every change is a compare-and-set
  *   keys/R       the round's key; created once, at the opening, and never changed
  *   transfers/N  prizes that move, in the order in which that was decided, without gaps
+ *   users        what operators said of single users, whole (user-rules.ts)
  *   lease        which controller says that it leads; nothing depends on it
  *   log/T-…      one entry for each change, never changed
  */
@@ -221,6 +222,6 @@ function transferName(n: number): string {
 }
 
 /** So that names sort by time. */
-function logTime(atMs: number): string {
+export function logTime(atMs: number): string {
   return String(Math.round(atMs)).padStart(15, "0");
 }

@@ -123,14 +123,15 @@ async function bucketStatus(
     adminClient({ admin, operatorSecret: secrets.operator, timeoutMs: ASK_MS_MAX })
       .state()
       .catch(() => null);
-  const [answers, persistAnswers] = await Promise.all([
+  const [answers, persistAnswers, payoutAnswers] = await Promise.all([
     Promise.all(services.map(ask)),
     Promise.all(bucket.persist.map(ask)),
+    Promise.all(bucket.payout.map(ask)),
   ]);
   const news = [...answers, ...persistAnswers].filter((answer) => answer !== null);
   const best = news.find(({ redis }) => redis === "ok") ?? news[0] ?? null;
   const process = (
-    kind: "services" | "persist",
+    kind: "services" | "persist" | "payout",
     id: string,
     answer: AdminState | null | undefined,
   ): ProcessStatus => ({
@@ -141,7 +142,8 @@ async function bucketStatus(
   const redis = best?.redis ?? "down";
   const mysql = best?.mysql ?? "down";
   const up = answers.filter((answer) => answer !== null).length;
-  const complete = up === services.length && persistAnswers.every((answer) => answer !== null);
+  const others = [...persistAnswers, ...payoutAnswers];
+  const complete = up === services.length && others.every((answer) => answer !== null);
   const usable = up > 0 && redis === "ok" && best?.fenced === null;
   return {
     news: best,
@@ -153,7 +155,7 @@ async function bucketStatus(
         admin,
       })),
       persist: bucket.persist.map(({ id }, index) => process("persist", id, persistAnswers[index])),
-      payout: bucket.payout.map(({ id }) => ({ id, state: "down" })),
+      payout: bucket.payout.map(({ id }, index) => process("payout", id, payoutAnswers[index])),
       redis: { state: redis, ...storeOf(cluster?.processes.redis[bucket.id], secrets.redis, "") },
       mysql: {
         state: mysql,
@@ -232,7 +234,7 @@ export async function runStatus(options: StatusOptions): Promise<void> {
     ({ id, state, leading }) => `${id} ${state}${leading ? " (leading)" : ""}`,
   );
   print(`controllers: ${controllers.join(", ")}`);
-  const rows = [["bucket", "state", "services", "persist", "Redis", "MySQL", "journal"]];
+  const rows = [["bucket", "state", "services", "persist", "payout", "Redis", "MySQL", "journal"]];
   for (const bucket of report.buckets) {
     const count = (list: ProcessStatus[]): string =>
       `${list.filter(({ state }) => state === "ok").length} of ${list.length}`;
@@ -241,6 +243,7 @@ export async function runStatus(options: StatusOptions): Promise<void> {
       bucket.state,
       count(bucket.services),
       count(bucket.persist),
+      count(bucket.payout),
       bucket.redis.state,
       bucket.mysql.state,
       bucket.lagRows === null ? "?" : String(bucket.lagRows),

@@ -70,32 +70,42 @@ export interface AdminClient {
 /** So long a move may take, a rollover of a million prizes too; a call that was given up may be made again. */
 const MOVE_MS_MAX = { lend: 2_000, roll: 10_000, release: 10_000 } as const;
 
-/** Talks to a bucket process's admin port (`host:port`) with the operator secret; every call ends within timeoutMs. */
-export function adminClient(parts: {
+/** Where an admin port is, and how it is asked. */
+export interface AdminParts {
+  /** `host:port`. */
   admin: string;
   operatorSecret: string;
   timeoutMs: number;
-}): AdminClient {
-  const call = async (
-    method: string,
-    path: string,
-    body?: unknown,
-    timeoutMs = parts.timeoutMs,
-  ): Promise<Response> => {
-    try {
-      return await fetch(`http://${parts.admin}${path}`, {
-        method,
-        headers: { authorization: `Bearer ${parts.operatorSecret}`, "content-type": "application/json" },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        signal: AbortSignal.timeout(timeoutMs),
-      });
-    } catch (error) {
-      const cause = (error as { cause?: { code?: string } }).cause?.code ?? (error as Error).name;
-      throw new Unreachable(`admin port ${parts.admin}: ${cause}`);
-    }
-  };
+}
+
+/** Asks an admin port, whatever it answers. Errors: Unreachable. */
+export async function adminCall(
+  parts: AdminParts,
+  method: string,
+  path: string,
+  body?: unknown,
+  timeoutMs = parts.timeoutMs,
+): Promise<Response> {
+  try {
+    return await fetch(`http://${parts.admin}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${parts.operatorSecret}`, "content-type": "application/json" },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+  } catch (error) {
+    const cause = (error as { cause?: { code?: string } }).cause?.code ?? (error as Error).name;
+    throw new Unreachable(`admin port ${parts.admin}: ${cause}`);
+  }
+}
+
+/** Talks to a bucket process's admin port with the operator secret; every call ends within timeoutMs. */
+export function adminClient(parts: AdminParts): AdminClient {
+  const call = (method: string, path: string, body?: unknown): Promise<Response> =>
+    adminCall(parts, method, path, body);
   const move = async <T>(path: string, body: Pick<InOrder, "kind">): Promise<MoveAnswer<T>> => {
-    const response = await call("POST", path, body, Math.max(parts.timeoutMs, MOVE_MS_MAX[body.kind]));
+    const timeoutMs = Math.max(parts.timeoutMs, MOVE_MS_MAX[body.kind]);
+    const response = await adminCall(parts, "POST", path, body, timeoutMs);
     if (response.status === 200) return { ok: true, ...((await response.json()) as T) };
     if (response.status !== 409 && response.status !== 412) throw await refused(parts.admin, response);
     const { error } = (await response.json()) as { error: string };
@@ -132,7 +142,8 @@ export function adminClient(parts: {
   };
 }
 
-async function refused(admin: string, response: Response): Promise<Unreachable> {
+/** The error of an answer that nobody expects. */
+export async function refused(admin: string, response: Response): Promise<Unreachable> {
   const text = await response.text().catch(() => "");
   return new Unreachable(`admin port ${admin}: answered ${response.status} ${text.slice(0, 200)}`);
 }

@@ -17,6 +17,8 @@ export interface HttpDoorParts {
   writer: AnswerWriter;
   identity: Identity;
   wins: WinsReader;
+  /** Whether an operator has denied the user; then nothing is paid. */
+  isDenied?: (user: string, round: number) => boolean;
   /** When a round opens, ms since 1970, as far as the bucket knows. */
   opensAtMs: (round: number) => number | null;
   onAnswer?: (route: "grab" | "result" | "wins", word: AnswerWord | "ok", milliseconds: number) => void;
@@ -98,7 +100,7 @@ function send(response: ServerResponse, word: AnswerWord, body: string, stock: n
 
 /** Everything but the grab. */
 function restOfApi(parts: HttpDoorParts): Koa {
-  const { core, writer, identity, wins } = parts;
+  const { core, writer, identity, wins, isDenied } = parts;
   const app = new Koa();
   app.on("error", (error: unknown) => parts.onError?.(error));
   const router = new Router();
@@ -125,7 +127,11 @@ function restOfApi(parts: HttpDoorParts): Koa {
     const found = await wins.of(user);
     if (found.wins.length === 0 && !found.complete)
       return answer(context, parts, "wins", "busy", writer.other("busy"));
-    const bodies = list(user, found).map((body) => `${body.slice(0, -1)},"payout":"pending"}`);
+    const bodies = list(user, found).map((body, index) => {
+      const { round, payout = "pending" } = found.wins[index]!;
+      const shown = payout === "pending" && isDenied?.(user, round) === true ? "held" : payout;
+      return `${body.slice(0, -1)},"payout":"${shown}"}`;
+    });
     answer(context, parts, "wins", "ok", `{"wins":[${bodies.join(",")}]}`);
   });
 

@@ -1,5 +1,7 @@
 import type { Connection, Pool, PoolConnection, ResultSetHeader, RowDataPacket } from "mysql2/promise";
 import { mysqlErrorCode, mysqlPolicy } from "./connect.ts";
+import { feedPayout } from "./payout-feed.ts";
+import type { PayoutState } from "./payouts.ts";
 import type { JournalClaim } from "../persist/journal.ts";
 
 /** A row of `claims`. */
@@ -55,6 +57,10 @@ export async function insertClaims(
       result.inserted += inserted;
       result.conflicts.push(...conflicts);
     }
+    await feedPayout(
+      connection,
+      rows.map(({ prizeId }) => prizeId),
+    );
     await connection.query({ sql: "COMMIT", timeout: mysqlPolicy.queryTimeoutMs });
     connection.release();
     return result;
@@ -126,29 +132,42 @@ async function standsAlready(connection: PoolConnection, row: ClaimRow): Promise
   );
 }
 
-/** The claims of some users (at most a few hundred), of one round or of all; by user, then round and n. */
+/** A claim of a user; `payout` is told of questions over all rounds. */
+export interface UserClaim {
+  prizeId: number;
+  round: number;
+  n: number;
+  payout?: PayoutState;
+}
+
+/** The claims of some users (at most a few hundred), of one round, or of all with their payouts; by user, then round and n. */
 export async function claimsOfUsers(
   pool: Pool,
   users: readonly string[],
   round?: number,
-): Promise<Map<string, { prizeId: number; round: number; n: number }[]>> {
+): Promise<Map<string, UserClaim[]>> {
   const marks = users.map(() => "?").join(",");
+  const where = `c.user_id IN (${marks}) ORDER BY c.user_id, c.round_id, c.n`;
+  const select = "SELECT c.user_id, c.prize_id, c.round_id, c.n";
   const [rows] = await pool.query<RowDataPacket[]>({
     sql:
-      `SELECT user_id, prize_id, round_id, n FROM claims WHERE ${round === undefined ? "" : "round_id = ? AND "}` +
-      `user_id IN (${marks}) ORDER BY user_id, round_id, n`,
+      round === undefined
+        ? `${select}, p.state FROM claims c LEFT JOIN payouts p ON p.prize_id = c.prize_id WHERE ${where}`
+        : `${select}, NULL FROM claims c WHERE c.round_id = ? AND ${where}`,
     timeout: mysqlPolicy.queryTimeoutMs,
     values: round === undefined ? [...users] : [round, ...users],
     rowsAsArray: true,
   });
-  const found = new Map<string, { prizeId: number; round: number; n: number }[]>();
-  for (const [user, prizeId, roundId, n] of rows as unknown as [string, number, number, number][]) {
+  const found = new Map<string, UserClaim[]>();
+  for (const [user, prizeId, roundId, n, payout] of rows as unknown as UserClaimRow[]) {
     const claims = found.get(user) ?? [];
     found.set(user, claims);
-    claims.push({ prizeId, round: roundId, n });
+    claims.push({ prizeId, round: roundId, n, ...(payout === null ? {} : { payout }) });
   }
   return found;
 }
+
+type UserClaimRow = [string, number, number, number, PayoutState | null];
 
 /** Streams all claims in ID order with flat memory. */
 export async function* allClaims(connection: Connection): AsyncGenerator<Omit<ClaimRow, "claimedAtMs">> {
