@@ -27,10 +27,11 @@ import { AnswerWriter } from "./grab/answers.ts";
 import { BucketView } from "./grab/bucket-view.ts";
 import { DurableWait } from "./grab/durable-wait.ts";
 import { GrabCore } from "./grab/grab-core.ts";
-import { redisProof } from "./grab/redis-proof.ts";
+import { bucketFence } from "./grab/fence.ts";
 import { WinsReader } from "./grab/wins.ts";
 import { mysqlPool, mysqlProbe } from "./mysql/connect.ts";
 import { Persist } from "./persist/persist.ts";
+import { RebuildScripts } from "./rebuild/rebuild-scripts.ts";
 import { connectRedis } from "./redis/connect.ts";
 import { bucketKeys } from "./redis/keys.ts";
 import { BucketStore, leftOf, phaseOf } from "./redis/scripts.ts";
@@ -83,6 +84,10 @@ export function openFrame(topology: Topology, bucketId: string, role: Role, id: 
   };
 }
 
+function roundIds(pack: Pack): number[] {
+  return pack.manifest.rounds.map(({ id }) => id);
+}
+
 function openStores(frame: Frame): {
   store: BucketStore;
   pool: Pool;
@@ -93,9 +98,8 @@ function openStores(frame: Frame): {
   const event = pack.manifest.event.id;
   const client = connectRedis(bucket, secrets.redis, { name: id });
   const pool = mysqlPool(bucket, secrets.mysql, event);
-  const rounds = pack.manifest.rounds.map((round) => round.id);
   return {
-    store: new BucketStore(client, bucketKeys(event, bucket.id), rounds),
+    store: new BucketStore(client, bucketKeys(event, bucket.id), roundIds(pack)),
     pool,
     // A first attempt that fails is followed by others, as retryStrategy says.
     begin: () => client.connect().catch(() => undefined),
@@ -115,7 +119,10 @@ export async function startService(
   const { manifest } = pack;
   const { store, pool, begin, end } = openStores(frame);
   const users = loadUserTable(pack, bucket.id);
-  const view = new BucketView(store, redisProof(pool, pack.digest));
+  const view = new BucketView(
+    store,
+    bucketFence({ pool, store, packDigest: pack.digest, rounds: pack.manifest.rounds.length }),
+  );
   const durable =
     manifest.event.ack === "database" ? new DurableWait(store.client, store.keys.journal) : null;
   const probe = mysqlProbe(pool, (up) => durable?.setMysqlUp(up));
@@ -210,7 +217,10 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
   const { bucket, secrets, pack, logger, registry } = frame;
   const { store, pool, begin, end } = openStores(frame);
   const reader = connectRedis(bucket, secrets.redis, { name: `${place.id}-reader`, blocking: true });
-  const view = new BucketView(store, redisProof(pool, pack.digest));
+  const view = new BucketView(
+    store,
+    bucketFence({ pool, store, packDigest: pack.digest, rounds: pack.manifest.rounds.length }),
+  );
   const probe = mysqlProbe(pool, () => undefined);
   const rows = registry.counter("persist_rows_total");
   const persist = new Persist({
@@ -220,6 +230,7 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
     pack,
     consumer: place.id,
     ack: pack.manifest.event.ack,
+    scripts: new RebuildScripts(store, roundIds(pack)),
     observer: {
       persisted: (count, milliseconds) => {
         rows.inc({ outcome: "new" }, count);
@@ -232,6 +243,7 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
           "a journal entry contradicts a claim in MySQL; it was kept in claim_conflicts",
         );
       },
+      late: (claims) => logger.warn({ claims }, "claims of before a rebuild were brought back"),
       failed: (what, error) => {
         registry.counter("persist_failures_total").inc({});
         logger.warn({ err: error }, `${what} failed; the entries stay in the journal and are tried again`);

@@ -15,6 +15,7 @@ interface Commands {
   hbInstallRound(keyCount: number, ...args: (string | number)[]): Promise<[number, number]>;
   hbState(keyCount: number, ...args: (string | number)[]): Promise<Reply>;
   hbLoad(keyCount: number, ...args: (string | number)[]): Promise<number>;
+  hbFence(keyCount: number, ...args: (string | number)[]): Promise<number>;
 }
 
 const scripts = {
@@ -23,6 +24,7 @@ const scripts = {
   hbInstallRound: "install-round",
   hbState: "state",
   hbLoad: "load",
+  hbFence: "fence",
 } as const;
 
 /** What the scripts know of one round of one bucket; times are ms since 1970, counts are prizes. */
@@ -145,10 +147,15 @@ export class BucketStore {
     return { result: code === 1 ? "applied" : code === 0 ? "same" : "stale", v };
   }
 
-  /** @returns how many claims left the journal by this call. */
-  async ack(entries: readonly { id: string; count: number }[]): Promise<number> {
+  /** @returns how many claims left the journal by this call: none when it is another epoch's by now. */
+  async ack(epoch: string, entries: readonly { id: string; count: number }[]): Promise<number> {
     const pairs = entries.flatMap(({ id, count }) => [id, count]);
-    return this.#commands.hbAck(2, this.keys.meta, this.keys.journal, JOURNAL_GROUP, ...pairs);
+    return this.#commands.hbAck(2, this.keys.meta, this.keys.journal, JOURNAL_GROUP, epoch, ...pairs);
+  }
+
+  /** Marks this Redis as one that went back in time, if its epoch is still the one that was seen. */
+  async fence(shownEpoch: string, why: string): Promise<void> {
+    await this.#commands.hbFence(1, this.keys.meta, shownEpoch, why);
   }
 
   async load(plan: {

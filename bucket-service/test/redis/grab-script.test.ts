@@ -146,7 +146,7 @@ t.test("a caller that waits for MySQL learns the journal's end, for a repeat too
   const first = await ask(store, ["a"], { durable: true });
   t.match(first.journalEnd, /^\d+-\d+$/);
   t.equal((await ask(store, ["a"], { durable: true })).journalEnd, first.journalEnd);
-  await store.ack([{ id: first.journalEnd, count: 1 }]);
+  await store.ack(EPOCH, [{ id: first.journalEnd, count: 1 }]);
   t.equal((await ask(store, ["a"], { durable: true })).journalEnd, "");
 });
 
