@@ -7,6 +7,15 @@ export {
   type PutRoundResult,
   type RoundRecord,
 } from "./admin/client.ts";
+export {
+  rebuildClient,
+  type RebuildClient,
+  type RebuildOrder,
+  type RebuildPreview,
+} from "./admin/rebuild-client.ts";
+export { RECEIPTS_MAX, type ReceiptAnswer } from "./receipts/desk.ts";
+export type { RebuildReport } from "./rebuild/rebuild.ts";
+export type { RoundBurn } from "./rebuild/stock.ts";
 export { auditBucket, type BucketAudit, type RoundAudit, type Sum, type Violation } from "./audit/audit.ts";
 export { answerTable, type AnswerWord } from "./grab/answers.ts";
 export { STOCK_HEADER, SECOND_PASS_HEADER } from "./doors/http.ts";

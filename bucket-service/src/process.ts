@@ -2,7 +2,7 @@ import { createServer, type Server } from "node:http";
 import type { Server as NetServer } from "node:net";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Pool } from "mysql2/promise";
+import type { Connection, Pool } from "mysql2/promise";
 import { createLogger, createRegistry, type Registry } from "@hongbao/monitoring";
 import {
   BadInput,
@@ -17,6 +17,7 @@ import {
   type Secrets,
   type Topology,
 } from "@hongbao/preprocess";
+import { rebuildRoutes } from "./admin/rebuild-routes.ts";
 import { bucketRoutes } from "./admin/routes.ts";
 import { adminServer } from "./admin/server.ts";
 import { GrabDesk } from "./doors/grab-desk.ts";
@@ -29,8 +30,10 @@ import { DurableWait } from "./grab/durable-wait.ts";
 import { GrabCore } from "./grab/grab-core.ts";
 import { bucketFence } from "./grab/fence.ts";
 import { WinsReader } from "./grab/wins.ts";
-import { mysqlPool, mysqlProbe } from "./mysql/connect.ts";
+import { mysqlConnection, mysqlPool, mysqlProbe } from "./mysql/connect.ts";
 import { Persist } from "./persist/persist.ts";
+import { ReceiptDesk } from "./receipts/desk.ts";
+import { RebuildDesk } from "./rebuild/desk.ts";
 import { RebuildScripts } from "./rebuild/rebuild-scripts.ts";
 import { connectRedis } from "./redis/connect.ts";
 import { bucketKeys } from "./redis/keys.ts";
@@ -110,6 +113,23 @@ function openStores(frame: Frame): {
   };
 }
 
+/** What any process of a bucket does for operators after a loss. */
+function operatorDesks(frame: Frame, store: BucketStore, pool: Pool): OperatorDesks {
+  const { bucket, secrets, pack, logger } = frame;
+  const scripts = new RebuildScripts(store, roundIds(pack));
+  const connect = (): Promise<Connection> => mysqlConnection(bucket, secrets.mysql, pack.manifest.event.id);
+  const desk = new RebuildDesk({ pack, pool, scripts }, connect, (step) => logger.warn({ step }, "rebuild"));
+  const receipts = new ReceiptDesk({ pool, scripts, pack, bucket: bucket.id, secrets: secrets.receipt });
+  receipts.start((wins) => logger.warn({ wins }, "finished restorations that had been broken off"));
+  return { scripts, receipts, routes: rebuildRoutes({ desk, receipts, rounds: roundIds(pack) }) };
+}
+
+interface OperatorDesks {
+  scripts: RebuildScripts;
+  receipts: ReceiptDesk;
+  routes: ReturnType<typeof rebuildRoutes>;
+}
+
 /** Starts a service process: both doors, grab core, admin port. Resolves when the doors listen. */
 export async function startService(
   frame: Frame,
@@ -146,6 +166,7 @@ export async function startService(
     databaseOnly: durable !== null,
     redisTrusted: () => view.trust === "ok",
   });
+  const operators = operatorDesks(frame, store, pool);
   const answers = registry.counter("http_requests_total");
   const onError = (error: unknown): void => logger.error({ err: error }, "a request failed");
   const opensAtMs = (round: number): number | null => view.round(round)?.opensAtMs ?? null;
@@ -156,6 +177,10 @@ export async function startService(
       writer,
       identity: new Identity(secrets.token),
       wins,
+      receipts: {
+        take: (list, user) => operators.receipts.take(list, user),
+        ready: () => view.trust === "ok",
+      },
       opensAtMs,
       onAnswer: (route, result) =>
         answers.inc({ door: "http", route, result: result === "not_found" ? "ok" : result }),
@@ -170,7 +195,10 @@ export async function startService(
     operatorSecret: secrets.operator,
     registry,
     ready: () => ({ ready: !draining, why: "draining" }),
-    routes: bucketRoutes({ frame, roles: ["grab"], store, pool, view, mysqlUp: probe.up }),
+    routes: (router) => {
+      bucketRoutes({ frame, roles: ["grab"], store, pool, view, mysqlUp: probe.up })(router);
+      operators.routes(router);
+    },
     onError,
   });
   viewMetrics(frame, view, probe.up);
@@ -193,6 +221,7 @@ export async function startService(
       await agent.stop(doorPolicy.finishMsMax);
       await close(door);
       await close(admin);
+      operators.receipts.stop();
       view.stop();
       probe.stop();
       await end();
@@ -223,6 +252,7 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
   );
   const probe = mysqlProbe(pool, () => undefined);
   const rows = registry.counter("persist_rows_total");
+  const operators = operatorDesks(frame, store, pool);
   const persist = new Persist({
     reader,
     store,
@@ -230,7 +260,7 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
     pack,
     consumer: place.id,
     ack: pack.manifest.event.ack,
-    scripts: new RebuildScripts(store, roundIds(pack)),
+    scripts: operators.scripts,
     observer: {
       persisted: (count, milliseconds) => {
         rows.inc({ outcome: "new" }, count);
@@ -254,7 +284,10 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
     operatorSecret: secrets.operator,
     registry,
     ready: () => ({ ready: true, why: "" }),
-    routes: bucketRoutes({ frame, roles: ["persist"], store, pool, view, mysqlUp: probe.up }),
+    routes: (router) => {
+      bucketRoutes({ frame, roles: ["persist"], store, pool, view, mysqlUp: probe.up })(router);
+      operators.routes(router);
+    },
     onError: (error) => logger.error({ err: error }, "an admin request failed"),
   });
   viewMetrics(frame, view, probe.up);
@@ -270,6 +303,7 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
       persist.stop();
       await Promise.race([running, sleep(doorPolicy.finishMsMax, undefined, { ref: false })]);
       await close(admin);
+      operators.receipts.stop();
       view.stop();
       probe.stop();
       reader.disconnect();

@@ -13,6 +13,7 @@ import { unpackEntry, type JournalClaim } from "../persist/journal.ts";
 import { packFigures, sameFigures, tableFigures } from "../provision/figures.ts";
 import type { RoundState } from "../redis/scripts.ts";
 import { withBucket, type OpenBucket } from "../stores.ts";
+import { burnedVersion, readBurned, type BurnedBooks } from "./burned.ts";
 import { IdSet } from "./id-set.ts";
 
 /** A number of prizes and what they are worth, in minor units. */
@@ -59,6 +60,8 @@ export interface BucketAudit {
 
 /** More violations of one bucket than this are counted, not listed. */
 const VIOLATIONS_MAX = 1000;
+/** A restoration or release in the middle of an audit makes it begin again, so many times. */
+const ATTEMPTS_MAX = 20;
 
 /**
  * The conservation proof of one bucket, right under load too: Redis shows counters and journal of one moment, which fixes
@@ -78,10 +81,23 @@ export async function auditBucket(parts: {
   const bucket = parts.topology.buckets.find(({ id }) => id === parts.bucket)!;
   try {
     return await withBucket({ pack, bucket, secrets, name: "audit" }, (open) =>
-      new Audit(pack, bucket, open).run(),
+      untilUndisturbed(open, () => new Audit(pack, bucket, open).run()),
     );
   } finally {
     if (parts.pack === undefined) pack.close();
+  }
+}
+
+/** What comes back from being burned changes both stores, one after the other: the books must not be read in between. */
+async function untilUndisturbed(
+  { mysql, store, record }: OpenBucket,
+  audit: () => Promise<BucketAudit>,
+): Promise<BucketAudit> {
+  if (record.epoch === "") return audit();
+  for (let attempt = 1; ; attempt += 1) {
+    const before = await burnedVersion(mysql, store);
+    const found = await audit();
+    if (attempt >= ATTEMPTS_MAX || (await burnedVersion(mysql, store)) === before) return found;
   }
 }
 
@@ -91,6 +107,7 @@ class Audit {
   readonly #open: OpenBucket;
   readonly #violations: Violation[] = [];
   #unlisted = 0;
+  #burned = new Map<number, BurnedBooks>();
 
   constructor(pack: Pack, bucket: BucketPlace, open: OpenBucket) {
     this.#pack = pack;
@@ -109,14 +126,12 @@ class Audit {
       });
       return { bucket: this.#bucket.id, rounds: [], violations: this.#violations };
     }
-    const rounds = this.#pack.manifest.rounds.map(
-      (round) =>
-        new RoundBooks(
-          this.#pack,
-          this.#bucket.id,
-          round,
-          state.rounds.find((r) => r.round === round.id),
-        ),
+    this.#burned = await readBurned(this.#open.mysql, store);
+    const rounds = this.#pack.manifest.rounds.map((round) =>
+      this.#booksOf(
+        round,
+        state.rounds.find((r) => r.round === round.id),
+      ),
     );
     const waiting = journal.flatMap(({ packed }) => unpackEntry(packed));
     await this.#readClaims(rounds);
@@ -143,6 +158,10 @@ class Audit {
       rounds: rounds.map((books) => books.figures()),
       violations: this.#violations,
     };
+  }
+
+  #booksOf(round: PackRound, state: RoundState | undefined): RoundBooks {
+    return new RoundBooks(this.#pack, this.#bucket.id, round, state, this.#burned.get(round.id));
   }
 
   #report(violation: Omit<Violation, "bucket">, always = false): void {
@@ -179,6 +198,7 @@ class Audit {
           what: `the claim is the user's number ${claim.n}, allowed are ${books.perUser}`,
         });
       }
+      if (books.restoring.has(claim.prizeId)) continue;
       if (!books.wasIssued(claim.prizeId)) {
         // After the cut, this is a win of the last moments; in a bucket at rest it would be an ID from nowhere.
         books.later.push(claim.prizeId);
@@ -194,9 +214,7 @@ class Audit {
     if (rounds.every((books) => books.later.length === 0)) return;
     const now = await this.#open.store.state();
     for (const books of rounds) {
-      const later = new RoundBooks(
-        this.#pack,
-        this.#bucket.id,
+      const later = this.#booksOf(
         books.round,
         now.rounds.find((r) => r.round === books.id),
       );
@@ -252,12 +270,15 @@ class Audit {
     if (books.state === undefined) {
       return this.#report({ promise: 6, round: books.id, what: "the round is missing in Redis" });
     }
-    const { issued, left, generated, waiting, claimed } = books.figures();
-    if (issued.count + left.count !== generated.count || issued.amount + left.amount !== generated.amount) {
+    const { issued, left, burned, generated, waiting, claimed } = books.figures();
+    if (
+      issued.count + left.count + burned.count !== generated.count ||
+      issued.amount + left.amount + burned.amount !== generated.amount
+    ) {
       this.#report({
         promise: 6,
         round: books.id,
-        what: `issued ${text(issued)} + left ${text(left)} is not generated ${text(generated)}`,
+        what: `issued ${text(issued)} + left ${text(left)} + burned ${text(burned)} is not generated ${text(generated)}`,
       });
     }
     if (books.state.issued !== issued.count) {
@@ -267,11 +288,12 @@ class Audit {
         what: `Redis counts ${books.state.issued} issued, its ranges say ${issued.count}`,
       });
     }
-    if (books.state.claims !== issued.count) {
+    const remembered = books.state.claims - books.restoring.size;
+    if (remembered !== issued.count) {
       this.#report({
         promise: 3,
         round: books.id,
-        what: `Redis remembers ${books.state.claims} claims of users, issued were ${issued.count}`,
+        what: `Redis remembers ${remembered} claims of users, issued were ${issued.count}`,
       });
     }
     if (claimed.count + waiting.count === issued.count) return;
@@ -287,7 +309,9 @@ class Audit {
 
   async #checkConflicts(): Promise<void> {
     const [rows] = await this.#open.mysql.query<RowDataPacket[]>(
-      `SELECT prize_id, round_id, user_id FROM claim_conflicts ORDER BY conflict_id LIMIT ${VIOLATIONS_MAX}`,
+      // A late entry whose prize is still burned contradicts nobody: its user had won anew by then.
+      "SELECT prize_id, round_id, user_id FROM claim_conflicts WHERE prize_id NOT IN " +
+        `(SELECT prize_id FROM burned WHERE state = 'burned') ORDER BY conflict_id LIMIT ${VIOLATIONS_MAX}`,
     );
     for (const row of rows) {
       this.#report({
@@ -313,12 +337,22 @@ class RoundBooks {
   readonly count: number;
   readonly claimed: IdSet;
   readonly waiting: IdSet;
+  readonly burned: ReadonlySet<number>;
+  readonly restoring: ReadonlySet<number>;
   /** IDs of claims that were issued after the cut. */
   readonly later: number[] = [];
   readonly #pack: Pack;
   readonly #bucket: string;
 
-  constructor(pack: Pack, bucket: string, round: PackRound, state: RoundState | undefined) {
+  constructor(
+    pack: Pack,
+    bucket: string,
+    round: PackRound,
+    state: RoundState | undefined,
+    burned: BurnedBooks | undefined,
+  ) {
+    this.burned = burned?.burned ?? new Set();
+    this.restoring = burned?.restoring ?? new Set();
     const range = pack.manifest.ranges.find(
       (candidate) => candidate.round === round.id && candidate.bucket === bucket,
     );
@@ -343,9 +377,9 @@ class RoundBooks {
     return prizeId >= this.lo && prizeId < this.lo + this.count;
   }
 
-  /** IDs are given from the top of a range down, so what was issued is what stands above the rest that is left. */
+  /** What is neither left nor burned was issued. */
   wasIssued(prizeId: number): boolean {
-    if (this.state === undefined || !this.owns(prizeId)) return false;
+    if (this.state === undefined || !this.owns(prizeId) || this.burned.has(prizeId)) return false;
     const { lo, left, waitingRanges } = this.state;
     if (prizeId >= lo && prizeId < lo + left) return false;
     return !waitingRanges.some((range) => prizeId >= range.lo && prizeId < range.lo + range.count);
@@ -362,6 +396,7 @@ class RoundBooks {
     const generated = none();
     const issued = none();
     const left = none();
+    const burned = none();
     const waiting = none();
     const claimed = none();
     const add = (sum: Sum, amount: number): void => {
@@ -372,6 +407,7 @@ class RoundBooks {
       const amount = this.#pack.amountOf(id);
       add(generated, amount);
       if (this.wasIssued(id)) add(issued, amount);
+      if (this.burned.has(id)) add(burned, amount);
       if (this.claimed.has(id)) add(claimed, amount);
       if (this.waiting.has(id)) add(waiting, amount);
     }
@@ -391,7 +427,7 @@ class RoundBooks {
       rolledIn: none(),
       issued,
       left,
-      burned: none(),
+      burned,
       lentOut: none(),
       rolledOut: none(),
       waiting,
