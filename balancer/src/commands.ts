@@ -6,6 +6,10 @@ import type { RunOptions } from "./haproxy/run.ts";
 import type { AuditOptions } from "./operate/audit.ts";
 import type { Where } from "./operate/controllers.ts";
 import type { LogOptions } from "./operate/log.ts";
+import type { RebuildOptions } from "./operate/rebuild.ts";
+import type { ReceiptsOptions } from "./operate/receipts.ts";
+import type { ReleaseOptions } from "./operate/release.ts";
+import type { RevealOptions } from "./operate/reveal.ts";
 import type { RoundAction, RoundListOptions, RoundOptions } from "./operate/round.ts";
 import type { StatusOptions } from "./operate/status.ts";
 
@@ -13,6 +17,7 @@ import type { StatusOptions } from "./operate/status.ts";
 export function register(program: Command): void {
   registerLooks(program);
   registerRounds(program);
+  registerLosses(program);
   registerProcesses(program);
 }
 
@@ -63,6 +68,42 @@ function registerRounds(program: Command): void {
   action("move", "change times that have not come yet")
     .option("--opens-at <time>", MOMENT)
     .option("--closes-at <time>", MOMENT);
+  signed(where(round.command("reveal <round>").description("publish a closed round's seed, for everybody to check its draw; asks first")))
+    .option("--seed-file <file>", "the file with the pack's master seed (default: PACK.seed); only the round's seed leaves it")
+    .action(async (number: string, options: RevealOptions) =>
+      (await import("./operate/reveal.ts")).runReveal(number, options),
+    );
+  signed(where(round.command("release <round>").description("make burned IDs stock again, after the claim period; asks first")))
+    .action(async (number: string, options: ReleaseOptions) =>
+      (await import("./operate/release.ts")).runRelease(number, options),
+    );
+}
+
+/** Who, why, and whether to ask. */
+function signed(command: Command): Command {
+  return command
+    .option("--by <name>", "who does it, for the log (default: the user of this machine)")
+    .option("--why <text>", "why, for the log")
+    .option("--yes", "do not ask")
+    .addOption(json());
+}
+
+function registerLosses(program: Command): void {
+  signed(
+    where(
+      program
+        .command("rebuild")
+        .description("make a bucket's Redis anew from its MySQL, after its data was lost; asks first"),
+    ),
+  )
+    .requiredOption("--bucket <id>", "the bucket")
+    .option("--force", "also when its Redis is whole: burns what may be on its way to MySQL for nothing")
+    .action(async (options: RebuildOptions) => (await import("./operate/rebuild.ts")).runRebuild(options));
+  const receipts = parentCommand(program, "receipts", "wins that were lost in a rebuild, brought back by their receipts");
+  signed(where(receipts.command("restore <file>").description("take receipts, one a line, of all buckets"))).action(
+    async (file: string, options: ReceiptsOptions) =>
+      (await import("./operate/receipts.ts")).runReceipts(file, options),
+  );
 }
 
 function registerProcesses(program: Command): void {

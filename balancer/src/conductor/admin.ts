@@ -5,7 +5,7 @@ import { BadInput, Unreachable } from "@hongbao/preprocess";
 import { z } from "zod";
 import type { BucketWatch } from "./bucket-watch.ts";
 import type { Conductor } from "./conductor.ts";
-import { closeNow, move, openNow, parseMoment, type Wish } from "./requests.ts";
+import { closeNow, move, openNow, parseMoment, reveal, type Wish } from "./requests.ts";
 import type { RoundRecord } from "./records.ts";
 import type { Site } from "./site.ts";
 
@@ -24,6 +24,12 @@ const logSchema = z.object({
   what: z.string().min(1).max(1_000),
   why: z.string().max(1_000).default(""),
   round: z.int().min(1).max(99).optional(),
+});
+
+const revealSchema = z.object({
+  by: z.string().min(1).max(100),
+  why: z.string().max(1_000).default(""),
+  seed: z.string().max(128),
 });
 
 const LOG_DEFAULT = 100;
@@ -54,6 +60,18 @@ export function conductorRoutes(parts: AdminRoutesParts): (router: Router) => vo
         context.body = { round: await ordered(() => order(conductor, round, action, body)) };
       });
     }
+    router.post("/rounds/:round/reveal", async (context) => {
+      const round = Number(context.params["round"]);
+      const wish = revealSchema.safeParse(await readJson(context));
+      if (!wish.success) throw new AdminError(400, z.prettifyError(wish.error));
+      const { seed } = wish.data;
+      const commitment = conductor.commitmentOf(round) ?? "";
+      context.body = {
+        round: await ordered(() =>
+          conductor.change(round, (record, moment) => reveal(record, wish.data, moment, { seed, commitment })),
+        ),
+      };
+    });
     router.get("/log", async (context) => {
       const limit = Number(context.query["limit"] ?? LOG_DEFAULT);
       if (!Number.isInteger(limit) || limit < 1 || limit > LOG_MAX) {

@@ -30,6 +30,8 @@ const roundSchema = z.object({
   closesAtMs: ms.nullable(),
   /** Whether the start file may show the key: every bucket within reach has it. */
   published: z.boolean(),
+  /** The round's seed in hex, once it was revealed: then everybody can make its amounts again. */
+  seed: z.string().optional(),
   change: changeSchema,
 });
 

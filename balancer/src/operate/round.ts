@@ -90,12 +90,12 @@ export async function runRoundAction(
     say(`not yet in ${behind.join(", ")}: it is installed as soon as the bucket is back`);
 }
 
-function readRound(text: string): number {
+export function readRound(text: string): number {
   if (/^[1-9]\d?$/.test(text)) return Number(text);
   throw new BadInput(`round: found "${text}", expected a round's number, 1 to 99`);
 }
 
-async function roundOf(controllers: Controllers, round: number): Promise<ControllerRound> {
+export async function roundOf(controllers: Controllers, round: number): Promise<ControllerRound> {
   const { rounds } = await controllers.state();
   const found = rounds.find((each) => each.round === round);
   if (found !== undefined) return found;

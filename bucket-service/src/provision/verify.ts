@@ -1,5 +1,6 @@
 import type { Pack, Secrets, Topology } from "@hongbao/preprocess";
 import { withBucket } from "../stores.ts";
+import { burnedNow } from "../rebuild/release.ts";
 import { leftOf } from "../redis/scripts.ts";
 import { packFigures, sameFigures, tableFigures } from "./figures.ts";
 
@@ -31,6 +32,7 @@ export async function verifyPack(pack: Pack, topology: Topology, secrets: Secret
           `Redis is of pack ${state.pack}, load ${state.epoch}; expected pack ${pack.digest}, load ${record.epoch}`,
         );
       }
+      const burned = await burnedNow(mysql);
       for (const range of pack.manifest.ranges.filter((candidate) => candidate.bucket === bucket.id)) {
         const kind = pack.manifest.rounds.find(({ id }) => id === range.round)!.kind;
         const expected = packFigures(pack, { ...range, kind });
@@ -47,12 +49,13 @@ export async function verifyPack(pack: Pack, topology: Topology, secrets: Secret
           continue;
         }
         const left = leftOf(round);
-        if (left + round.issued !== range.count) {
+        const out = burned.find((each) => each.round === range.round)?.count ?? 0;
+        if (left + round.issued + out !== range.count) {
           problem(
-            `round ${range.round}: Redis has ${left} left and ${round.issued} issued, expected ${range.count} in all`,
+            `round ${range.round}: Redis has ${left} left and ${round.issued} issued, MySQL ${out} burned; expected ${range.count} in all`,
           );
         }
-        if (round.issued === 0 && range.count > 0 && round.lo !== range.lo) {
+        if (round.issued + out === 0 && range.count > 0 && round.lo !== range.lo) {
           problem(`round ${range.round}: Redis issues from ${round.lo}, expected ${range.lo}`);
         }
         report.checked.push({
