@@ -42,8 +42,7 @@ async function restoreBatch(parts: RestoreParts, wins: readonly ClaimRow[]): Pro
       return await tryBatch(parts, wins);
     } catch (error) {
       const code = mysqlErrorCode(error);
-      const isRace =
-        error instanceof EpochChanged || code === "ER_DUP_ENTRY" || code === "ER_LOCK_DEADLOCK";
+      const isRace = error instanceof EpochChanged || code === "ER_DUP_ENTRY" || code === "ER_LOCK_DEADLOCK";
       if (!isRace || attempt >= restorePolicy.attemptsMax) throw error;
     }
   }
@@ -61,14 +60,17 @@ async function tryBatch({ pool, scripts }: RestoreParts, wins: readonly ClaimRow
   const { epoch } = await readMeta(pool);
   const facts = await readFacts(pool, wins);
   const results = wins.map((win, index): Restored | null =>
-    wins.findIndex(({ prizeId, user, n }) => prizeId === win.prizeId && user === win.user && n === win.n) < index
+    wins.findIndex(({ prizeId, user, n }) => prizeId === win.prizeId && user === win.user && n === win.n) <
+    index
       ? { result: "known" }
       : resultOf(judgeWin(win, facts)),
   );
   const candidates: Candidate[] = [];
   for (const [index, win] of wins.entries()) {
-    if (results[index] !== null) continue;
     const place = { round: win.round, field: claimField(win.user, win.n), prizeId: win.prizeId };
+    // Its restoration may have been broken off between the transaction and the last step.
+    if (results[index]?.result === "known") await scripts.settle(epoch, place, true);
+    if (results[index] !== null) continue;
     if (judgeWin(win, facts).verdict === "unburned") {
       const held = await scripts.store.client.hget(scripts.store.keys.claims(win.round), place.field);
       results[index] =
@@ -82,7 +84,11 @@ async function tryBatch({ pool, scripts }: RestoreParts, wins: readonly ClaimRow
     else candidates.push({ win, place, index });
   }
   if (candidates.length === 0) return results as Restored[];
-  const verdicts = await claimBurned(pool, epoch, candidates.map(({ win }) => win));
+  const verdicts = await claimBurned(
+    pool,
+    epoch,
+    candidates.map(({ win }) => win),
+  );
   for (const [at, { place, index }] of candidates.entries()) {
     const verdict = verdicts[at]!;
     await scripts.settle(epoch, place, verdict.verdict !== "refused");
@@ -114,11 +120,16 @@ async function claimBurned(pool: Pool, epoch: string, wins: readonly ClaimRow[])
     const facts = await readFacts(connection, wins);
     const verdicts = wins.map((win): WinVerdict => {
       const verdict = judgeWin(win, facts);
-      return verdict.verdict === "unburned" ? { verdict: "refused", why: "the prize is not burned" } : verdict;
+      return verdict.verdict === "unburned"
+        ? { verdict: "refused", why: "the prize is not burned" }
+        : verdict;
     });
     const free = wins.filter((_win, index) => verdicts[index]!.verdict === "free");
     if (free.length > 0) {
-      await connection.query({ sql: `INSERT INTO claims (${CLAIM_COLUMNS}) VALUES ${valuesOf(free)}`, timeout });
+      await connection.query({
+        sql: `INSERT INTO claims (${CLAIM_COLUMNS}) VALUES ${valuesOf(free)}`,
+        timeout,
+      });
       const ids = free.map(({ prizeId }) => prizeId).join(",");
       await connection.query({
         sql: `UPDATE burned SET state = 'restored' WHERE state = 'burned' AND prize_id IN (${ids})`,
@@ -134,10 +145,7 @@ async function claimBurned(pool: Pool, epoch: string, wins: readonly ClaimRow[])
   }
 }
 
-async function readFacts(
-  connection: Pool | PoolConnection,
-  wins: readonly LostWin[],
-): Promise<WinFacts> {
+async function readFacts(connection: Pool | PoolConnection, wins: readonly LostWin[]): Promise<WinFacts> {
   const timeout = mysqlPolicy.queryTimeoutMs;
   const ids = wins.map(({ prizeId }) => prizeId).join(",");
   const [burned] = await connection.query<RowDataPacket[]>({
@@ -175,8 +183,10 @@ async function readFacts(
 export async function finishRestores(
   parts: RestoreParts & { amountOf: (prizeId: number) => number },
 ): Promise<number> {
-  const reserved = await parts.scripts.reserved();
-  await restoreWins(
+  const { scripts, pool } = parts;
+  const reserved = await scripts.reserved();
+  if (reserved.length === 0) return 0;
+  const results = await restoreWins(
     parts,
     reserved.map(({ round, field, prizeId }) => ({
       prizeId,
@@ -186,5 +196,8 @@ export async function finishRestores(
       claimedAtMs: Date.now(),
     })),
   );
+  const { epoch } = await readMeta(pool);
+  for (const [index, place] of reserved.entries())
+    if (results[index]!.result === "refused") await scripts.settle(epoch, place, false);
   return reserved.length;
 }
