@@ -68,15 +68,29 @@ function registerRounds(program: Command): void {
   action("move", "change times that have not come yet")
     .option("--opens-at <time>", MOMENT)
     .option("--closes-at <time>", MOMENT);
-  signed(where(round.command("reveal <round>").description("publish a closed round's seed, for everybody to check its draw; asks first")))
-    .option("--seed-file <file>", "the file with the pack's master seed (default: PACK.seed); only the round's seed leaves it")
+  signed(
+    where(
+      round
+        .command("reveal <round>")
+        .description("publish a closed round's seed, for everybody to check its draw; asks first"),
+    ),
+  )
+    .option(
+      "--seed-file <file>",
+      "the file with the pack's master seed (default: PACK.seed); only the round's seed leaves it",
+    )
     .action(async (number: string, options: RevealOptions) =>
       (await import("./operate/reveal.ts")).runReveal(number, options),
     );
-  signed(where(round.command("release <round>").description("make burned IDs stock again, after the claim period; asks first")))
-    .action(async (number: string, options: ReleaseOptions) =>
-      (await import("./operate/release.ts")).runRelease(number, options),
-    );
+  signed(
+    where(
+      round
+        .command("release <round>")
+        .description("make burned IDs stock again, after the claim period; asks first"),
+    ),
+  ).action(async (number: string, options: ReleaseOptions) =>
+    (await import("./operate/release.ts")).runRelease(number, options),
+  );
 }
 
 /** Who, why, and whether to ask. */
@@ -99,10 +113,15 @@ function registerLosses(program: Command): void {
     .requiredOption("--bucket <id>", "the bucket")
     .option("--force", "also when its Redis is whole: burns what may be on its way to MySQL for nothing")
     .action(async (options: RebuildOptions) => (await import("./operate/rebuild.ts")).runRebuild(options));
-  const receipts = parentCommand(program, "receipts", "wins that were lost in a rebuild, brought back by their receipts");
-  signed(where(receipts.command("restore <file>").description("take receipts, one a line, of all buckets"))).action(
-    async (file: string, options: ReceiptsOptions) =>
-      (await import("./operate/receipts.ts")).runReceipts(file, options),
+  const receipts = parentCommand(
+    program,
+    "receipts",
+    "wins that were lost in a rebuild, brought back by their receipts",
+  );
+  signed(
+    where(receipts.command("restore <file>").description("take receipts, one a line, of all buckets")),
+  ).action(async (file: string, options: ReceiptsOptions) =>
+    (await import("./operate/receipts.ts")).runReceipts(file, options),
   );
 }
 

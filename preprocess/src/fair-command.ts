@@ -49,9 +49,12 @@ export async function runFair(packDir: string, options: FairOptions): Promise<vo
 }
 
 function parseSeed(hex: string | null, round: number): Buffer {
-  if (hex === null) throw new Unreachable(`round ${round}: its seed is not revealed yet; give --seed once it is`);
+  if (hex === null)
+    throw new Unreachable(`round ${round}: its seed is not revealed yet; give --seed once it is`);
   if (!/^[0-9a-f]{64}$/i.test(hex))
-    throw new BadInput(`--seed: found ${hex.length} characters, expected 64 hex digits: the round's revealed seed`);
+    throw new BadInput(
+      `--seed: found ${hex.length} characters, expected 64 hex digits: the round's revealed seed`,
+    );
   return Buffer.from(hex, "hex");
 }
 
@@ -74,7 +77,9 @@ async function fetchRound(
   } catch {
     // Told below, together with what is another event's.
   }
-  throw new BadInput(`${url}: found something else, expected the rounds.json of event ${event} with round ${round}`);
+  throw new BadInput(
+    `${url}: found something else, expected the rounds.json of event ${event} with round ${round}`,
+  );
 }
 
 async function fetchText(url: string): Promise<string> {

@@ -33,7 +33,13 @@ export function checkFair(
   let offset = 0;
   let prizes = 0;
   let amountMinor = 0;
-  for (const { amounts } of drawRound(round, planned, { buckets: manifest.buckets }, seed, manifest.greetings)) {
+  for (const { amounts } of drawRound(
+    round,
+    planned,
+    { buckets: manifest.buckets },
+    seed,
+    manifest.greetings,
+  )) {
     for (const amount of amounts) {
       const prizeId = ids[range]!.lo + offset;
       const found = pack.amountOf(prizeId);
@@ -47,6 +53,7 @@ export function checkFair(
     }
     onProgress?.(prizes);
   }
-  if (prizes !== round.count) return { fair: false, why: `the pack has ${prizes} prizes, the round ${round.count}` };
+  if (prizes !== round.count)
+    return { fair: false, why: `the pack has ${prizes} prizes, the round ${round.count}` };
   return { fair: true, prizes, amountMinor };
 }

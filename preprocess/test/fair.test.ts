@@ -5,7 +5,16 @@ import { join } from "node:path";
 import t from "tap";
 import type { Test } from "tap";
 import { checkBudgets, checkFair, openPack, parseSeedHex, roundSeed } from "../src/index.ts";
-import { eventText, ITEM, makePack, runCommand, SEED, temporaryDir, writeEvent, writeTopology } from "./fixtures.ts";
+import {
+  eventText,
+  ITEM,
+  makePack,
+  runCommand,
+  SEED,
+  temporaryDir,
+  writeEvent,
+  writeTopology,
+} from "./fixtures.ts";
 
 const TIERS = "{ method: tiers, tiers: [{ amount: 8.00, count: 2 }, { amount: 0.50, count: 48 }] }";
 
@@ -37,7 +46,10 @@ t.test("every round is fair by its own seed, and by no other", async (t) => {
     t.match(checkFair(pack, round, seedOf(round + 1)), { fair: false, why: /commitment/ });
     const { commitment } = pack.manifest.rounds.find(({ id }) => id === round)!;
     t.match(checkFair(pack, round, seedOf(round), commitment), { fair: true });
-    t.match(checkFair(pack, round, seedOf(round), "0".repeat(64)), { fair: false, why: /published was 0000/ });
+    t.match(checkFair(pack, round, seedOf(round), "0".repeat(64)), {
+      fair: false,
+      why: /published was 0000/,
+    });
   }
 });
 
@@ -46,7 +58,11 @@ t.test("the first prize that differs is named", async (t) => {
   const wrong = new Set([real.firstId + 700, real.firstId + 900]);
   const changed = { ...real, amountOf: (id: number) => real.amountOf(id) + (wrong.has(id) ? 1 : 0) };
   const prizeId = real.firstId + 700;
-  t.match(checkFair(changed, 1, seedOf(1)), { fair: false, prizeId, why: new RegExp(`prize ${prizeId} is worth`) });
+  t.match(checkFair(changed, 1, seedOf(1)), {
+    fair: false,
+    prizeId,
+    why: new RegExp(`prize ${prizeId} is worth`),
+  });
 });
 
 t.test("the command: by --seed, by rounds.json, and what it says when it cannot", async (t) => {
@@ -56,7 +72,10 @@ t.test("the command: by --seed, by rounds.json, and what it says when it cannot"
   const fair = await run("--round", "1", "--seed", hex);
   t.equal(fair.code, 0, fair.stderr);
   t.match(fair.stdout, /round 1 is fair: 1000 prizes worth 5000.00 CNY/);
-  t.match(JSON.parse((await run("--round", "1", "--seed", hex, "--json")).stdout), { fair: true, prizes: 1000 });
+  t.match(JSON.parse((await run("--round", "1", "--seed", hex, "--json")).stdout), {
+    fair: true,
+    prizes: 1000,
+  });
   const unfair = await run("--round", "7", "--seed", hex);
   t.equal(unfair.code, 1);
   t.match(unfair.stderr, /round 7: the seed's commitment is/);
@@ -81,7 +100,10 @@ t.test("the command: by --seed, by rounds.json, and what it says when it cannot"
     code: 1,
     stderr: /published was ffff/,
   });
-  t.match(await run("--round", "2", "--url", url), { code: 2, stderr: /expected the rounds.json of event party/ });
+  t.match(await run("--round", "2", "--url", url), {
+    code: 2,
+    stderr: /expected the rounds.json of event party/,
+  });
 
   // A pack whose amounts were exchanged after the event is damaged; with its digests made again it is another pack.
   const amounts = join(pack, "amounts.u32");
@@ -93,9 +115,10 @@ t.test("the command: by --seed, by rounds.json, and what it says when it cannot"
 });
 
 t.test("the budget guard: a draw that is not what was granted makes no pack", (t) => {
-  const event = { budgetMinor: 300, rounds: [{ id: 1, budgetMinor: 300, count: 3 }] } as unknown as Parameters<
-    typeof checkBudgets
-  >[0];
+  const event = {
+    budgetMinor: 300,
+    rounds: [{ id: 1, budgetMinor: 300, count: 3 }],
+  } as unknown as Parameters<typeof checkBudgets>[0];
   const range = { round: 1, bucket: "b0", lo: 1, count: 3, amountMinor: 300 };
   t.doesNotThrow(() => checkBudgets(event, [range]));
   t.throws(() => checkBudgets(event, [{ ...range, amountMinor: 301 }]), /drew 3 prizes worth 301/);

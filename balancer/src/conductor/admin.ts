@@ -68,7 +68,9 @@ export function conductorRoutes(parts: AdminRoutesParts): (router: Router) => vo
       const commitment = conductor.commitmentOf(round) ?? "";
       context.body = {
         round: await ordered(() =>
-          conductor.change(round, (record, moment) => reveal(record, wish.data, moment, { seed, commitment })),
+          conductor.change(round, (record, moment) =>
+            reveal(record, wish.data, moment, { seed, commitment }),
+          ),
         ),
       };
     });

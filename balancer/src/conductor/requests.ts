@@ -1,5 +1,12 @@
 /** What an operator asks for, as the round's next record: pure functions that throw BadInput with the reason. */
-import { BadInput, closingTime, commitmentOf, durationMs, timestampMs, type TimeExpression } from "@hongbao/preprocess";
+import {
+  BadInput,
+  closingTime,
+  commitmentOf,
+  durationMs,
+  timestampMs,
+  type TimeExpression,
+} from "@hongbao/preprocess";
 import { changed } from "./decide.ts";
 import type { RoundRecord } from "./records.ts";
 
@@ -122,7 +129,13 @@ export function reveal(
     throw new BadInput(`round ${round}: this is not the seed that was committed to (${commitment})`);
   }
   if (record.seed === seed) return record;
-  return changed(record, { atMs: nowMs, by: wish.by, why: wish.why, what: "revealed the seed of the draw", seed });
+  return changed(record, {
+    atMs: nowMs,
+    by: wish.by,
+    why: wish.why,
+    what: "revealed the seed of the draw",
+    seed,
+  });
 }
 
 /** A closing that the event ties to the opening (`+10m`) goes with it, unless it was moved by itself before. */

@@ -1,12 +1,6 @@
 /** Orders to a bucket: whichever of its processes answers carries it out. */
 import { rebuildClient, type RebuildClient } from "@hongbao/bucket-service";
-import {
-  BadInput,
-  readSecrets,
-  Unreachable,
-  type BucketPlace,
-  type Topology,
-} from "@hongbao/preprocess";
+import { BadInput, readSecrets, Unreachable, type BucketPlace, type Topology } from "@hongbao/preprocess";
 
 /** A release or a preview of a large bucket reads millions of rows. */
 const ORDER_MS_MAX = 120_000;

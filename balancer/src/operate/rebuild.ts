@@ -26,7 +26,7 @@ export interface RebuildOptions extends Where {
   json?: boolean;
 }
 
-const POLL_MS = 200;
+const POLL_MS = 100;
 /** A process that dies while it rebuilds is followed by another one, so many times in all. */
 const RUNS_MAX = 5;
 /** A process that is asked how far it is and is silent for so many questions counts as dead. */
@@ -58,7 +58,9 @@ export async function runRebuild(options: RebuildOptions): Promise<void> {
   const log = (what: string): Promise<void> => logged(controllers, options, what);
   await log(`rebuild of bucket ${options.bucket} ordered (${preview.why || "forced"})`);
   const report = await carryOut(processes, order);
-  const burned = report.rounds.map(({ round, holes, beyond }) => `round ${round}: ${holes.count + beyond.count}`);
+  const burned = report.rounds.map(
+    ({ round, holes, beyond }) => `round ${round}: ${holes.count + beyond.count}`,
+  );
   await log(`bucket ${options.bucket} ${report.outcome}: burned ${burned.join(", ")}`);
   tell(options, report);
 }
@@ -85,7 +87,10 @@ function announcement(bucket: string, { state, why, rounds }: RebuildPreview): s
 }
 
 /** Orders the rebuild and follows it; when its process dies another one goes on. */
-async function carryOut(processes: readonly BucketProcess[], order: RebuildOrder): Promise<RebuildReport> {
+export async function carryOut(
+  processes: readonly BucketProcess[],
+  order: RebuildOrder,
+): Promise<RebuildReport> {
   let last: unknown;
   let remaining = processes;
   for (let run = 0; run < RUNS_MAX; run += 1) {
@@ -132,7 +137,9 @@ function tell({ bucket, json }: RebuildOptions, report: RebuildReport): void {
     return printJson({ bucket, ...report, rounds });
   }
   if (report.outcome === "whole") return print(`bucket ${bucket} is whole: nothing was done`);
-  print(`bucket ${bucket} is ${report.outcome}: ${report.claims} claims are back, ${report.salvaged} of them from the old journal`);
+  print(
+    `bucket ${bucket} is ${report.outcome}: ${report.claims} claims are back, ${report.salvaged} of them from the old journal`,
+  );
   const rows = [["round", "burned", "worth", "skipped", "beyond", "left", "why"]];
   for (const round of report.rounds) {
     const { count, amount } = burnedOf(round);

@@ -94,7 +94,9 @@ async function readLines(file: string): Promise<Line[]> {
       if (text.trim() !== "") lines.push({ line, receipt: text.trim().slice(0, 300) });
     }
   } catch (error) {
-    throw new BadInput(`${file}: cannot be read (${errorCode(error)}), expected a file with one receipt a line`);
+    throw new BadInput(
+      `${file}: cannot be read (${errorCode(error)}), expected a file with one receipt a line`,
+    );
   }
   if (lines.length === 0) throw new BadInput(`${file}: is empty, expected one receipt a line`);
   return lines;

@@ -49,6 +49,10 @@ export async function runRelease(roundText: string, options: ReleaseOptions): Pr
     round,
   });
   if (options.json) return printJson({ round, buckets: reports });
-  const rows = reports.map(({ bucket, released }) => [bucket, String(released.count), formatMoney(released.amount)]);
+  const rows = reports.map(({ bucket, released }) => [
+    bucket,
+    String(released.count),
+    formatMoney(released.amount),
+  ]);
   print(table([["bucket", "released", "worth"], ...rows]));
 }

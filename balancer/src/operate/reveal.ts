@@ -40,7 +40,9 @@ export async function runReveal(roundText: string, options: RevealOptions): Prom
   const seed = roundSeed(master, round);
   const { commitment } = rounds.find(({ id }) => id === round)!;
   if (commitmentOf(seed) !== commitment) {
-    throw new BadInput(`${place}: holds another seed than the pack's: round ${round} is committed to ${commitment}`);
+    throw new BadInput(
+      `${place}: holds another seed than the pack's: round ${round} is committed to ${commitment}`,
+    );
   }
   await confirmAct({
     what: [

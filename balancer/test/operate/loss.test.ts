@@ -180,8 +180,11 @@ t.test("loss, rebuild, receipts, release, reveal and the check of the draw", asy
   });
   await cluster.hongbao(["round", "close", "1", "--yes"]);
   const { seed } = await json<{ seed: string }>(cluster, ["round", "reveal", "1", "--yes", "--by", "li"]);
-  const { rounds } = (await (await fetch(`${url}/rounds.json`)).json()) as { rounds: { seed?: string }[] };
-  t.equal(rounds[0]!.seed, seed);
+  const published = async (): Promise<boolean> => {
+    const { rounds } = (await (await fetch(`${url}/rounds.json`)).json()) as { rounds: { seed?: string }[] };
+    return rounds[0]!.seed === seed;
+  };
+  await waitUntil(published, { what: "the seed in rounds.json", timeoutMsMax: 10_000 });
   t.not(seed, readFileSync(`${topology.pack}.seed`, "utf8").trim(), "not the master seed");
   t.match(await cluster.hongbao(["preprocess", "fair", topology.pack, "--round", "1"]), {
     code: 0,

@@ -13,12 +13,12 @@ export interface RebuildOrder {
 
 /** The orders of admin/rebuild-routes.ts. Errors of all: Unreachable; BadInput in the bucket's words when it refuses. */
 export interface RebuildClient {
-  job(): Promise<RebuildJob>;
-  preview(order: RebuildOrder): Promise<RebuildPreview>;
-  start(order: RebuildOrder): Promise<RebuildJob>;
-  receipts(receipts: readonly string[]): Promise<ReceiptAnswer[]>;
-  burned(): Promise<{ round: number; count: number; amount: number }[]>;
-  release(round: number): Promise<ReleaseReport>;
+  job: () => Promise<RebuildJob>;
+  preview: (order: RebuildOrder) => Promise<RebuildPreview>;
+  start: (order: RebuildOrder) => Promise<RebuildJob>;
+  receipts: (receipts: readonly string[]) => Promise<ReceiptAnswer[]>;
+  burned: () => Promise<{ round: number; count: number; amount: number }[]>;
+  release: (round: number) => Promise<ReleaseReport>;
 }
 
 /** Talks to the admin port of one of a bucket's processes; every call ends within timeoutMs. */

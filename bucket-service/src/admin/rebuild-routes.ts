@@ -37,7 +37,10 @@ export function rebuildRoutes(parts: {
     router.post("/rounds/:round/release", async (context) => {
       const round = Number(context.params["round"]);
       if (!rounds.includes(round))
-        throw new AdminError(404, `round: found ${context.params["round"]}, expected one of the event's rounds`);
+        throw new AdminError(
+          404,
+          `round: found ${context.params["round"]}, expected one of the event's rounds`,
+        );
       try {
         context.body = await desk.withMysql((mysql) =>
           releaseRound({ mysql, scripts: desk.parts.scripts, round }),

@@ -25,7 +25,11 @@ export interface HttpDoorParts {
   };
   /** When a round opens, ms since 1970, as far as the bucket knows. */
   opensAtMs: (round: number) => number | null;
-  onAnswer?: (route: "grab" | "result" | "wins" | "receipts", word: AnswerWord | "ok", milliseconds: number) => void;
+  onAnswer?: (
+    route: "grab" | "result" | "wins" | "receipts",
+    word: AnswerWord | "ok",
+    milliseconds: number,
+  ) => void;
   onError?: (error: unknown) => void;
 }
 

@@ -152,7 +152,8 @@ export class BucketView {
     }
     if (proof.verdict === "unknown") {
       // Without MySQL a process may go on with what it knew, but it may not begin, and not with another epoch.
-      if (this.#epoch !== "" && !isSame) this.#fence(`Redis is of load ${state.epoch || "none"}, not ${this.#epoch}`);
+      if (this.#epoch !== "" && !isSame)
+        this.#fence(`Redis is of load ${state.epoch || "none"}, not ${this.#epoch}`);
       else if (this.#epoch !== "") this.#use(state);
       return state;
     }

@@ -35,7 +35,8 @@ export function judge(
   const doubt = (why: string): Verdict => ({ verdict: "doubt", why, epoch: meta.epoch });
   if (state.epoch === "") return doubt("Redis is empty");
   if (state.epoch.startsWith("fenced:")) return doubt("Redis carries the mark of a fence");
-  if (state.epoch !== meta.epoch) return doubt(`Redis is of load ${state.epoch}, MySQL of load ${meta.epoch}`);
+  if (state.epoch !== meta.epoch)
+    return doubt(`Redis is of load ${state.epoch}, MySQL of load ${meta.epoch}`);
   if (state.rounds.length !== expected.rounds)
     return doubt(`Redis holds ${state.rounds.length} rounds, expected ${expected.rounds}`);
   if (state.seq < expected.claims)
@@ -48,7 +49,12 @@ export function judge(
  * Reads MySQL first and Redis afterwards, so that a claim that is made in between cannot look like a loss.
  * Errors: those of MySQL and Redis.
  */
-export async function proveRedis(pool: Pool, store: BucketStore, pack: string, rounds: number): Promise<Verdict> {
+export async function proveRedis(
+  pool: Pool,
+  store: BucketStore,
+  pack: string,
+  rounds: number,
+): Promise<Verdict> {
   const meta = await readMeta(pool);
   const noCase = (why: string): Verdict => ({ verdict: "doubt", why, epoch: null });
   if (meta.pack !== pack) return noCase(`MySQL holds pack ${meta.pack || "none"}, this process ${pack}`);

@@ -38,8 +38,7 @@ export function valuesOf(rows: readonly ClaimRow[]): string {
 
 /** What came of writing claims. `otherEpoch`: nothing was written, a rebuild has judged these claims lost. */
 export type InsertOutcome =
-  | { otherEpoch: false; inserted: number; conflicts: PersistableClaim[] }
-  | { otherEpoch: true };
+  { otherEpoch: false; inserted: number; conflicts: PersistableClaim[] } | { otherEpoch: true };
 
 /**
  * Writes claims in one transaction, in which the bucket still is of the epoch that they were issued in. A duplicate key is never ignored: the rows are compared with what stands there, the
@@ -96,7 +95,10 @@ async function insertChunk(
   const conflicts: PersistableClaim[] = [];
   for (const row of rows) {
     try {
-      await connection.query({ sql: `INSERT INTO claims (${CLAIM_COLUMNS}) VALUES ${valuesOf([row])}`, timeout });
+      await connection.query({
+        sql: `INSERT INTO claims (${CLAIM_COLUMNS}) VALUES ${valuesOf([row])}`,
+        timeout,
+      });
       inserted += 1;
     } catch (error) {
       if (mysqlErrorCode(error) !== "ER_DUP_ENTRY") throw error;

@@ -55,10 +55,12 @@ export class RebuildDesk {
     let last = "";
     const onStep = (at: RebuildStep): void => {
       this.#job = { state: "running", at };
-      if (at.step !== last) this.#onStep((last = at.step) as RebuildStep["step"]);
+      if (at.step !== last) this.#onStep((last = at.step));
     };
     try {
-      const report = await this.withMysql((mysql) => rebuildBucket({ ...this.#parts, ...order, mysql, onStep }));
+      const report = await this.withMysql((mysql) =>
+        rebuildBucket({ ...this.#parts, ...order, mysql, onStep }),
+      );
       this.#job = { state: "done", report };
     } catch (error) {
       this.#job = { state: "failed", error: error instanceof Error ? error.message : String(error) };

@@ -68,14 +68,12 @@ export class RebuildScripts {
   /** @returns false when this epoch stands in Redis already, whole. */
   async begin({ token, epoch, generation }: Filling): Promise<boolean> {
     const keys = this.#allKeys();
-    return (
-      (await this.#commands.hbRebuildBegin(keys.length, ...keys, token, epoch, generation)) === 1
-    );
+    return (await this.#commands.hbRebuildBegin(keys.length, ...keys, token, epoch, generation)) === 1;
   }
 
   async fillClaims(token: string, round: number, pairs: readonly (string | number)[]): Promise<void> {
-    const { meta, claims } = this.#keys;
-    await this.#commands.hbRebuildClaims(2, meta, claims(round), token, ...pairs);
+    const keys = this.#keys;
+    await this.#commands.hbRebuildClaims(2, keys.meta, keys.claims(round), token, ...pairs);
   }
 
   /** @param rounds of all rounds, in the order of the event. */
@@ -120,13 +118,13 @@ export class RebuildScripts {
     epoch: string,
     { round, field, prizeId }: { round: number; field: string; prizeId: number },
   ): Promise<"reserved" | "stands" | "other"> {
-    const { meta, claims, restores } = this.#keys;
+    const keys = this.#keys;
     const note = `${round} ${field}`;
     const code = await this.#commands.hbRestoreReserve(
       3,
-      meta,
-      claims(round),
-      restores,
+      keys.meta,
+      keys.claims(round),
+      keys.restores,
       epoch,
       field,
       prizeId,
@@ -140,13 +138,13 @@ export class RebuildScripts {
     { round, field, prizeId }: { round: number; field: string; prizeId: number },
     inMysql: boolean,
   ): Promise<void> {
-    const { meta, claims, restores } = this.#keys;
+    const keys = this.#keys;
     await this.#commands.hbRestoreSettle(
       4,
-      meta,
-      this.#keys.round(round),
-      claims(round),
-      restores,
+      keys.meta,
+      keys.round(round),
+      keys.claims(round),
+      keys.restores,
       epoch,
       field,
       prizeId,
@@ -186,13 +184,13 @@ export class RebuildScripts {
   }
 
   #allKeys(): string[] {
-    const { meta, journal, moves, restores, round, left, ranges, claims } = this.#keys;
+    const keys = this.#keys;
     return [
-      meta,
-      journal,
-      moves,
-      restores,
-      ...this.#rounds.flatMap((id) => [round(id), left(id), ranges(id), claims(id)]),
+      keys.meta,
+      keys.journal,
+      keys.moves,
+      keys.restores,
+      ...this.#rounds.flatMap((id) => [keys.round(id), keys.left(id), keys.ranges(id), keys.claims(id)]),
     ];
   }
 }

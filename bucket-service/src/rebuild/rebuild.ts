@@ -90,7 +90,8 @@ export async function rebuildBucket(parts: RebuildParts): Promise<RebuildReport>
   let outcome: RebuildOutcome = "resumed";
   if (before.rebuilding === null) {
     onStep({ step: "fencing" });
-    if (await isWhole(parts)) return { outcome: "whole", epoch: before.epoch, claims: 0, salvaged: 0, rounds: [] };
+    if (await isWhole(parts))
+      return { outcome: "whole", epoch: before.epoch, claims: 0, salvaged: 0, rounds: [] };
     await fenceAll(parts, before.epoch);
     onStep({ step: "salvaging" });
     salvaged = await salvage(parts);

@@ -38,9 +38,7 @@ export async function planRounds(
   );
   const stocks = new Map(rounds.map(({ round }) => [round, new Stock()]));
   for (const row of rows) {
-    stocks
-      .get(row["round_id"] as number)
-      ?.add({ lo: row["lo"] as number, count: row["id_count"] as number });
+    stocks.get(row["round_id"] as number)?.add({ lo: row["lo"] as number, count: row["id_count"] as number });
   }
   for (const stock of stocks.values()) stock.ready();
   for await (const { round, prizeId } of allClaims(mysql)) stocks.get(round)?.claim(prizeId);
@@ -51,14 +49,8 @@ export async function planRounds(
   };
   return rounds.map(({ round, opened, opensAtMs }) => {
     const stock = stocks.get(round)!;
-    const mayHaveOpened =
-      opened || (opensAtMs !== null && opensAtMs <= nowMs) || maybeOpened.includes(round);
-    const plan = planBurn(
-      stock.ranges,
-      (id) => stock.has(id),
-      pack.manifest.event.journalMax,
-      mayHaveOpened,
-    );
+    const mayHaveOpened = opened || (opensAtMs !== null && opensAtMs <= nowMs) || maybeOpened.includes(round);
+    const plan = planBurn(stock.ranges, (id) => stock.has(id), pack.manifest.event.journalMax, mayHaveOpened);
     return { round, plan, holes: worth(plan.holes), beyond: worth(plan.beyond), left: worth(plan.left) };
   });
 }

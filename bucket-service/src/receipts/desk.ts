@@ -46,7 +46,8 @@ export class ReceiptDesk {
       }
     }
     const restored = await restoreWins(this.#parts, wins);
-    for (const [at, { index }] of wins.entries()) answers[index] = { receipt: receipts[index]!, ...restored[at]! };
+    for (const [at, { index }] of wins.entries())
+      answers[index] = { receipt: receipts[index]!, ...restored[at]! };
     return answers;
   }
 

@@ -28,7 +28,8 @@ export function judgeWin(win: LostWin, facts: WinFacts): WinVerdict | { verdict:
   const seat = facts.claims.find(
     ({ round, user, n }) => round === win.round && user === win.user && n === win.n,
   );
-  if (seat !== undefined) return refused(`the user holds prize ${seat.prizeId} as number ${win.n} of this round`);
+  if (seat !== undefined)
+    return refused(`the user holds prize ${seat.prizeId} as number ${win.n} of this round`);
   if (burned === undefined) return { verdict: "unburned" };
   if (burned.round !== win.round) return refused(`the prize was burned in round ${burned.round}`);
   return { verdict: "free" };

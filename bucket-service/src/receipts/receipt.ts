@@ -6,7 +6,8 @@ import type { LostWin } from "./judge.ts";
 /** A receipt is a few fields of bounded length; this is more than any. */
 export const RECEIPT_LENGTH_MAX = 256;
 
-const FORM = /^([A-Za-z0-9._-]{1,64}):([1-9]\d?):([1-9]\d{0,9}):([1-9]\d{0,15}):([A-Za-z0-9._-]{1,64}):[A-Za-z0-9_-]{22}$/;
+const FORM =
+  /^([A-Za-z0-9._-]{1,64}):([1-9]\d?):([1-9]\d{0,9}):([1-9]\d{0,15}):([A-Za-z0-9._-]{1,64}):[A-Za-z0-9_-]{22}$/;
 
 export type ReadReceipt = ({ ok: true; bucket: string } & LostWin) | { ok: false; why: string };
 

@@ -42,55 +42,64 @@ async function lossWithFrozenPersist(
 }
 
 for (const change of ["delete", "older copy"] as const) {
-  t.test(`Redis lost (${change}) with a persist process frozen: fenced, rebuilt, nothing twice`, async (t) => {
-    const { s, wake, first, last } = await lossWithFrozenPersist(t, change);
-    const { w, told } = s;
-    const why = await s.fenced();
-    t.match(why, change === "delete" ? /empty/ : /Redis (shows|has issued) \d+|mark/);
-    t.same(await s.grabs(w.users.slice(300, 310)), { busy: 10 }, "nobody gets anything");
-    await t.rejects(
-      loadPack({ pack: w.pack, topology: w.topology, secrets: w.secrets }),
-      /only rebuild may fill it/,
-    );
+  t.test(
+    `Redis lost (${change}) with a persist process frozen: fenced, rebuilt, nothing twice`,
+    async (t) => {
+      const { s, wake, first, last } = await lossWithFrozenPersist(t, change);
+      const { w, told } = s;
+      const why = await s.fenced();
+      t.match(why, change === "delete" ? /empty/ : /Redis (shows|has issued) \d+|mark/);
+      t.same(await s.grabs(w.users.slice(300, 310)), { busy: 10 }, "nobody gets anything");
+      await t.rejects(
+        loadPack({ pack: w.pack, topology: w.topology, secrets: w.secrets }),
+        /only rebuild may fill it/,
+      );
 
-    const preview = await s.operator.preview({ maybeOpened: [] });
-    t.equal(preview.state, "lost");
-    const report = await s.rebuild();
-    t.equal(report.outcome, "rebuilt");
-    const [one, two] = report.rounds;
-    const held = await s.claims();
-    const ids = new Set(held.values());
-    const range = w.pack.manifest.ranges[0]!;
-    const expected = planBurn([range], (id) => ids.has(id), 60, true);
-    t.equal(one!.holes.count, countOf(expected.holes));
-    t.equal(one!.beyond.count, 60);
-    t.equal(one!.left.count, 400 - ids.size - one!.holes.count - 60);
-    t.match(two, { round: 2, holes: { count: 0 }, beyond: { count: 0 }, left: { count: 50 } });
-    for (const user of first) t.equal(held.get(user), told.get(user)!.prize);
+      const preview = await s.operator.preview({ maybeOpened: [] });
+      t.equal(preview.state, "lost");
+      const report = await s.rebuild();
+      t.equal(report.outcome, "rebuilt");
+      const [one, two] = report.rounds;
+      const held = await s.claims();
+      const ids = new Set(held.values());
+      const range = w.pack.manifest.ranges[0]!;
+      const expected = planBurn([range], (id) => ids.has(id), 60, true);
+      t.equal(one!.holes.count, countOf(expected.holes));
+      t.equal(one!.beyond.count, 60);
+      t.equal(one!.left.count, 400 - ids.size - one!.holes.count - 60);
+      t.match(two, { round: 2, holes: { count: 0 }, beyond: { count: 0 }, left: { count: 50 } });
+      for (const user of first) t.equal(held.get(user), told.get(user)!.prize);
 
-    t.match(await s.rebuild(), { outcome: "whole" }, "asked again, nothing happens");
-    await w.open(1, "k");
-    await waitUntil(async () => (await s.admin.state()).fenced === null, { what: "no fence", timeoutMsMax: 5000 });
-    t.same((await audited(s)).violations, []);
+      t.match(await s.rebuild(), { outcome: "whole" }, "asked again, nothing happens");
+      await w.open(1, "k");
+      await waitUntil(async () => (await s.admin.state()).fenced === null, {
+        what: "no fence",
+        timeoutMsMax: 5000,
+      });
+      t.same((await audited(s)).violations, []);
 
-    wake();
-    const [mine, receipts] = [last.slice(0, 12), last.slice(12)];
-    const answers = await s.sendReceipts(receipts);
-    t.ok(answers.every(({ result }) => result !== "refused"), JSON.stringify(answers));
-    await s.sendReceipts(mine.slice(0, 3));
-    await s.sendReceipts(mine);
-    const before = new Map([...told].map(([user, { prize }]) => [user, prize]));
-    await s.grabs(w.users.slice(0, 250));
-    for (const [user, prize] of before) t.equal(told.get(user)!.prize, prize, "the same prize again");
-    t.equal(new Set([...told.values()].map(({ prize }) => prize)).size, told.size, "no ID twice");
-    await s.persisted();
-    const after = await s.claims();
-    for (const { user, prize } of told.values()) t.equal(after.get(user), prize);
-    const { rounds, violations } = await audited(s);
-    t.same(violations, []);
-    t.equal(rounds[0]!.issued.count, told.size);
-    t.equal(rounds[0]!.burned.count, one!.holes.count + 60 - (told.size - ids.size - 106));
-  });
+      wake();
+      const [mine, receipts] = [last.slice(0, 12), last.slice(12)];
+      const answers = await s.sendReceipts(receipts);
+      t.ok(
+        answers.every(({ result }) => result !== "refused"),
+        JSON.stringify(answers),
+      );
+      await s.sendReceipts(mine.slice(0, 3));
+      await s.sendReceipts(mine);
+      const before = new Map([...told].map(([user, { prize }]) => [user, prize]));
+      await s.grabs(w.users.slice(0, 250));
+      for (const [user, prize] of before) t.equal(told.get(user)!.prize, prize, "the same prize again");
+      t.equal(new Set([...told.values()].map(({ prize }) => prize)).size, told.size, "no ID twice");
+      await s.persisted();
+      const after = await s.claims();
+      for (const { user, prize } of told.values()) t.equal(after.get(user), prize);
+      const { rounds, violations } = await audited(s);
+      t.same(violations, []);
+      t.equal(rounds[0]!.issued.count, told.size);
+      t.equal(rounds[0]!.burned.count, one!.holes.count + 60 - (told.size - ids.size - 106));
+    },
+  );
 }
 
 t.test("the frozen process's own entries come back without any receipt", async (t) => {
@@ -103,7 +112,10 @@ t.test("the frozen process's own entries come back without any receipt", async (
   const held = await s.claims();
   const missing = last.filter((user) => !held.has(user));
   wake();
-  await waitUntil(async () => (await s.claims()).size > held.size, { what: "late entries", timeoutMsMax: 30_000 });
+  await waitUntil(async () => (await s.claims()).size > held.size, {
+    what: "late entries",
+    timeoutMsMax: 30_000,
+  });
   const after = await s.claims();
   const back = missing.filter((user) => after.has(user));
   t.ok(back.length > 0);
@@ -134,6 +146,8 @@ t.test("a doubt of one process fences the others, although MySQL alone would see
       timeoutMsMax: 5000,
     });
   }
-  await s.inStores(async ({ store }) => t.match((await store.state()).epoch, /^fenced:/, "Redis says so itself"));
+  await s.inStores(async ({ store }) =>
+    t.match((await store.state()).epoch, /^fenced:/, "Redis says so itself"),
+  );
   t.match(await s.operator.preview({ maybeOpened: [] }), { state: "lost" });
 });

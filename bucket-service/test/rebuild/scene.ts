@@ -31,20 +31,20 @@ export interface Scene {
   operator: RebuildClient;
   admin: AdminClient;
   /** Each of these users grabs once; wins are remembered in `told`. @returns the answers' words, counted. */
-  grabs(users: readonly string[]): Promise<Record<string, number>>;
-  persisted(): Promise<void>;
+  grabs: (users: readonly string[]) => Promise<Record<string, number>>;
+  persisted: () => Promise<void>;
   /** Kills Redis and starts it again on what `change` makes of its data directory. */
-  lose(change: "delete" | { copy: string }): Promise<void>;
-  copyData(): string;
-  fenced(): Promise<string>;
-  rebuild(): Promise<RebuildReport>;
+  lose: (change: "delete" | { copy: string }) => Promise<void>;
+  copyData: () => string;
+  fenced: () => Promise<string>;
+  rebuild: () => Promise<RebuildReport>;
   /** As the page does it: each user sends the own receipt. */
-  sendReceipts(users: readonly string[]): Promise<ReceiptAnswer[]>;
-  claims(): Promise<Map<string, number>>;
-  inStores<T>(work: (open: OpenBucket) => Promise<T>): Promise<T>;
+  sendReceipts: (users: readonly string[]) => Promise<ReceiptAnswer[]>;
+  claims: () => Promise<Map<string, number>>;
+  inStores: <T>(work: (open: OpenBucket) => Promise<T>) => Promise<T>;
   /** A persist process of its own, which can be frozen. */
-  startPersistChild(): Promise<{ kill(signal: NodeJS.Signals): void }>;
-  startPersist(id: string): Promise<RunningPart>;
+  startPersistChild: () => Promise<{ kill: (signal: NodeJS.Signals) => void }>;
+  startPersist: (id: string) => Promise<RunningPart>;
 }
 
 export async function scene(t: Teardown, plan: WorldPlan = {}): Promise<Scene> {

@@ -120,8 +120,20 @@ t.test("at most journalMax claims wait for MySQL; the others are busy and take n
   t.same((await ask(store, ["a", "b", "c", "d"], { journalMax: 3 })).answers, [9, 8, 7, -1]);
   t.same((await ask(store, ["d", "a"], { journalMax: 3 })).answers, [-1, 9], "the known are still answered");
   const { journal } = await store.cut();
-  t.equal(await store.ack(EPOCH, journal.map(({ id, packed }) => ({ id, count: unpackEntry(packed).length }))), 3);
-  t.equal(await store.ack(EPOCH, journal.map(({ id, packed }) => ({ id, count: unpackEntry(packed).length }))), 0);
+  t.equal(
+    await store.ack(
+      EPOCH,
+      journal.map(({ id, packed }) => ({ id, count: unpackEntry(packed).length })),
+    ),
+    3,
+  );
+  t.equal(
+    await store.ack(
+      EPOCH,
+      journal.map(({ id, packed }) => ({ id, count: unpackEntry(packed).length })),
+    ),
+    0,
+  );
   t.same((await ask(store, ["d"], { journalMax: 3 })).answers, [6]);
 });
 
