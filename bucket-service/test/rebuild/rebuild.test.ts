@@ -151,3 +151,31 @@ t.test("a doubt of one process fences the others, although MySQL alone would see
   );
   t.match(await s.operator.preview({ maybeOpened: [] }), { state: "lost" });
 });
+
+t.test("before anything was given, load may fill an emptied Redis, and takes the fence away", async (t) => {
+  const s = await scene(t);
+  const { w } = s;
+  const load = async () => loadPack({ pack: w.pack, topology: w.topology, secrets: w.secrets });
+  await s.lose("delete");
+  await s.fenced();
+  t.match(await load(), { unchanged: false });
+  await waitUntil(async () => (await s.admin.state()).fenced === null, {
+    what: "no fence",
+    timeoutMsMax: 5000,
+  });
+  await w.open(1, "k");
+  t.same(await s.grabs(w.users.slice(0, 5)), { won: 5 });
+  t.same((await audited(s)).violations, []);
+  await s.lose("delete");
+  await s.fenced();
+  await t.rejects(load(), /only rebuild may fill it/);
+});
+
+t.test("a round that was never opened keeps all its IDs, unless the conductor knows better", async (t) => {
+  const s = await scene(t);
+  const preview = async (maybeOpened: number[]) => (await s.operator.preview({ maybeOpened })).rounds[1];
+  await s.lose("delete");
+  await s.fenced();
+  t.match(await preview([]), { round: 2, holes: { count: 0 }, beyond: { count: 0 }, left: { count: 50 } });
+  t.match(await preview([2]), { round: 2, beyond: { count: 50 }, left: { count: 0 } });
+});
