@@ -8,6 +8,10 @@ import type { Where } from "./operate/controllers.ts";
 import type { LendOptions, RolloverOptions } from "./operate/moves.ts";
 import type { LogOptions } from "./operate/log.ts";
 import type { PayoutExportOptions, PayoutRetryOptions, PayoutStatusOptions } from "./operate/payout.ts";
+import type { RebuildOptions } from "./operate/rebuild.ts";
+import type { ReceiptsOptions } from "./operate/receipts.ts";
+import type { ReleaseOptions } from "./operate/release.ts";
+import type { RevealOptions } from "./operate/reveal.ts";
 import type { RoundAction, RoundListOptions, RoundOptions } from "./operate/round.ts";
 import type { StatusOptions } from "./operate/status.ts";
 import type { UserListOptions, UserOptions } from "./operate/user.ts";
@@ -18,6 +22,7 @@ export function register(program: Command): void {
   registerRounds(program);
   registerUsers(program);
   registerPayouts(program);
+  registerLosses(program);
   registerProcesses(program);
 }
 
@@ -68,29 +73,39 @@ function registerRounds(program: Command): void {
   action("move", "change times that have not come yet")
     .option("--opens-at <time>", MOMENT)
     .option("--closes-at <time>", MOMENT);
-  const actor = (command: Command): Command =>
-    where(command)
-      .option("--by <name>", "who does it, for the log (default: the user of this machine)")
-      .option("--why <text>", "why, for the log")
-      .addOption(json());
-  actor(round.command("rollover <round>"))
+  signed(where(round.command("rollover <round>")))
     .description(
       "move what a closed round has left into the next one like it, also when the event holds it; asks first",
     )
-    .option("--yes", "do not ask")
     .action(async (number: string, options: RolloverOptions) =>
       (await import("./operate/moves.ts")).runRollover(number, options),
     );
-  actor(round.command("lend <round>"))
+  withOperator(where(round.command("lend <round>")))
     .description("move prizes of a round from one bucket to another")
     .requiredOption("--from <bucket>", "the bucket that lends")
     .requiredOption("--to <bucket>", "the bucket that borrows")
     .requiredOption("--count <count>", "prizes at most")
+    .addOption(json())
     .action(async (number: string, options: LendOptions) =>
       (await import("./operate/moves.ts")).runLend(number, options),
     );
+  signed(where(round.command("reveal <round>")))
+    .description("publish a closed round's seed, for everybody to check its draw; asks first")
+    .option(
+      "--seed-file <file>",
+      "the file with the pack's master seed (default: PACK.seed); only the round's seed leaves it",
+    )
+    .action(async (number: string, options: RevealOptions) =>
+      (await import("./operate/reveal.ts")).runReveal(number, options),
+    );
+  signed(where(round.command("release <round>")))
+    .description("make burned IDs stock again, after the claim period; asks first")
+    .action(async (number: string, options: ReleaseOptions) =>
+      (await import("./operate/release.ts")).runRelease(number, options),
+    );
 }
 
+/** Who and why. */
 function withOperator(command: Command): Command {
   return command
     .option("--by <name>", "who does it, for the log (default: the user of this machine)")
@@ -140,6 +155,34 @@ function registerPayouts(program: Command): void {
     .action(async (options: PayoutExportOptions) =>
       (await import("./operate/payout.ts")).runPayoutExport(options),
     );
+}
+
+/** Who, why, and whether to ask. */
+function signed(command: Command): Command {
+  return withOperator(command).option("--yes", "do not ask").addOption(json());
+}
+
+function registerLosses(program: Command): void {
+  signed(
+    where(
+      program
+        .command("rebuild")
+        .description("make a bucket's Redis anew from its MySQL, after its data was lost; asks first"),
+    ),
+  )
+    .requiredOption("--bucket <id>", "the bucket")
+    .option("--force", "also when its Redis is whole: burns what may be on its way to MySQL for nothing")
+    .action(async (options: RebuildOptions) => (await import("./operate/rebuild.ts")).runRebuild(options));
+  const receipts = parentCommand(
+    program,
+    "receipts",
+    "wins that were lost in a rebuild, brought back by their receipts",
+  );
+  signed(
+    where(receipts.command("restore <file>").description("take receipts, one a line, of all buckets")),
+  ).action(async (file: string, options: ReceiptsOptions) =>
+    (await import("./operate/receipts.ts")).runReceipts(file, options),
+  );
 }
 
 function registerProcesses(program: Command): void {

@@ -6,7 +6,7 @@ import { z } from "zod";
 import type { BucketWatch } from "./bucket-watch.ts";
 import type { Conductor } from "./conductor.ts";
 import { targetOf } from "./decide-moves.ts";
-import { closeNow, move, openNow, parseMoment, rollOver, type Wish } from "./requests.ts";
+import { closeNow, move, openNow, parseMoment, reveal, rollOver, type Wish } from "./requests.ts";
 import type { RoundRecord, Transfer } from "./records.ts";
 import type { Site } from "./site.ts";
 import type { UserRulesDesk } from "./user-rules.ts";
@@ -38,6 +38,7 @@ const lendSchema = z.object({
 
 /** Transfers that are done and still shown. */
 const DONE_SHOWN_MAX = 20;
+
 const userSchema = z.object({
   by: z.string().min(1).max(100),
   why: z.string().max(1_000).default(""),
@@ -45,6 +46,12 @@ const userSchema = z.object({
   rule: z.enum(["allow", "deny"]),
   /** Every round when it is missing. */
   round: z.int().min(1).max(99).optional(),
+});
+
+const revealSchema = z.object({
+  by: z.string().min(1).max(100),
+  why: z.string().max(1_000).default(""),
+  seed: z.string().max(128),
 });
 
 const LOG_DEFAULT = 100;
@@ -93,6 +100,20 @@ export function conductorRoutes(parts: AdminRoutesParts): (router: Router) => vo
         throw new AdminError(400, `round: found ${round}, expected one of ${conductor.roundIds.join(", ")}`);
       }
       context.body = await ordered(() => parts.users.change({ user, round, rule }, { by, why }));
+    });
+    router.post("/rounds/:round/reveal", async (context) => {
+      const round = Number(context.params["round"]);
+      const wish = revealSchema.safeParse(await readJson(context));
+      if (!wish.success) throw new AdminError(400, z.prettifyError(wish.error));
+      const { seed } = wish.data;
+      const commitment = conductor.commitmentOf(round) ?? "";
+      context.body = {
+        round: await ordered(() =>
+          conductor.change(round, (record, moment) =>
+            reveal(record, wish.data, moment, { seed, commitment }),
+          ),
+        ),
+      };
     });
     router.get("/log", async (context) => {
       const limit = Number(context.query["limit"] ?? LOG_DEFAULT);

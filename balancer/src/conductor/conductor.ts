@@ -268,6 +268,7 @@ export class Conductor {
         throw new Unreachable(`round ${round} is not known yet: its buckets have not answered`);
       const slowestMs = Math.min(nowMs, ...clocks);
       const next = plan(before.value, { nowMs, slowestMs }, closings.get(round) ?? null);
+      if (next === before.value) return next;
       const stored = await records.putRound(next, before);
       if (stored !== null) {
         this.#records.set(round, stored);
@@ -297,6 +298,11 @@ export class Conductor {
   /** The buckets' time, or our own while none is within reach: only for what people read. */
   nowMs(): number {
     return this.world().nowMs ?? this.#parts.wallMs();
+  }
+
+  /** What was published of a round's draw before the event. */
+  commitmentOf(round: number): string | null {
+    return this.#parts.manifest.rounds.find(({ id }) => id === round)?.commitment ?? null;
   }
 
   marksOf(round: number): Marks {

@@ -34,6 +34,8 @@ const roundSchema = z.object({
   published: z.boolean(),
   /** An operator ordered that the closed round's rest goes on, whatever the event says. */
   rollover: z.boolean().optional(),
+  /** The round's seed in hex, once it was revealed: then everybody can make its amounts again. */
+  seed: z.string().optional(),
   change: changeSchema,
 });
 

@@ -96,6 +96,7 @@ function tell(report: AuditReport, currency: string): void {
     "rolledIn",
     "issued",
     "left",
+    "burned",
     "lentOut",
     "rolledOut",
     "waiting",

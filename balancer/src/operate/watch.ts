@@ -88,7 +88,14 @@ export function watchLines(sight: Sight): string[] {
   const buckets = [["bucket", "reach", "clock", "MySQL", "journal", ""]];
   for (const { id, reachable, clockOffsetMs, mysql, lagRows, fenced } of state.buckets) {
     const offset = clockOffsetMs === null ? "?" : `${(clockOffsetMs / 1000).toFixed(1)} s`;
-    buckets.push([id, reachable ? "yes" : "NO", offset, mysql, String(lagRows ?? "?"), fenced ?? ""]);
+    buckets.push([
+      id,
+      reachable ? "yes" : "NO",
+      offset,
+      mysql,
+      String(lagRows ?? "?"),
+      fenced === null ? "" : `${fenced} (hongbao rebuild --bucket ${id})`,
+    ]);
   }
   return [
     `event ${state.event}   ${state.nowMs === null ? "time unknown: no bucket within reach" : new Date(state.nowMs).toISOString()}`,

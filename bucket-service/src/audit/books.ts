@@ -2,13 +2,15 @@ import type { Pack, PackRound } from "@hongbao/preprocess";
 import type { MoveNote } from "../moves/note.ts";
 import { balanceOf, countOf, runWith, worthOf, type Run } from "../moves/runs.ts";
 import type { RoundState } from "../redis/scripts.ts";
+import type { PayoutState } from "../mysql/payouts.ts";
 import type { RoundAudit, Sum } from "./audit.ts";
+import type { BurnedBooks } from "./burned.ts";
 import { IdSet } from "./id-set.ts";
 
 /**
  * One round of one bucket at the cut: which IDs are its own, which were issued, where they were found.
  *
- *   owned = generated + came by moves - went by moves          issued = owned - left
+ *   owned = generated + came by moves - went by moves          issued = owned - left - burned
  */
 export class RoundBooks {
   readonly round: PackRound;
@@ -17,8 +19,10 @@ export class RoundBooks {
   readonly generated: Run;
   readonly claimed: IdSet;
   readonly waiting: IdSet;
-  /** Claims on IDs that were not issued here at the cut. */
-  readonly later: { prizeId: number; user: string }[] = [];
+  /** Burned IDs that a user is getting back at this very moment. */
+  readonly restoring: ReadonlySet<number>;
+  /** Claims on IDs that were not issued here at the cut; a bit for each of the event's prizes, made when there are any. */
+  later: IdSet | null = null;
   /** What contradicts itself, one sentence each. */
   readonly faults: string[] = [];
   readonly #pack: Pack;
@@ -26,15 +30,18 @@ export class RoundBooks {
   readonly #notes: readonly MoveNote[];
   readonly #owned: Run[];
   readonly #left: Run[];
+  readonly #burned: Run[];
   readonly #issued: Run[];
+  readonly #payouts: Record<PayoutState, Sum> = { pending: none(), paid: none(), dead: none(), held: none() };
 
-  /** @param notes the bucket's notes of moves of the same moment as the state. */
+  /** @param notes the bucket's notes of moves, of the same moment as state and burned. */
   constructor(
     pack: Pack,
     bucket: string,
     round: PackRound,
     state: RoundState | undefined,
     notes: readonly MoveNote[],
+    burned: BurnedBooks,
   ) {
     const range = pack.manifest.ranges.find(
       (candidate) => candidate.round === round.id && candidate.bucket === bucket,
@@ -57,9 +64,15 @@ export class RoundBooks {
       state === undefined
         ? []
         : [{ lo: state.lo, count: state.left }, ...state.waitingRanges].filter(({ count }) => count > 0);
-    this.#issued = this.#ones(
+    const gone = this.#ones(
       balanceOf(this.#owned, this.#left),
       "Redis has it to give more than once, or without owning it",
+    );
+    this.restoring = burned.restoring;
+    this.#burned = burned.burned;
+    this.#issued = this.#ones(
+      balanceOf(gone, burned.burned),
+      "MySQL has it burned, although it is left or not owned",
     );
     this.claimed = new IdSet(this.#owned);
     this.waiting = new IdSet(this.#owned);
@@ -81,6 +94,21 @@ export class RoundBooks {
     return this.state !== undefined && runWith(this.#issued, prizeId) >= 0;
   }
 
+  /** A claim that MySQL holds. @returns false when its ID was not issued at the cut: it is kept for a second look. */
+  claim(prizeId: number, payout: PayoutState): boolean {
+    if (this.restoring.has(prizeId)) return true;
+    if (!this.wasIssued(prizeId)) {
+      this.later ??= new IdSet([{ lo: this.#pack.firstId, count: this.#pack.prizeCount }]);
+      this.later.add(prizeId);
+      return false;
+    }
+    this.claimed.add(prizeId);
+    const sum = this.#payouts[payout];
+    sum.count += 1;
+    sum.amount += this.#amountOf(prizeId);
+    return true;
+  }
+
   *missing(): Generator<number> {
     for (const { lo, count } of this.#issued) {
       for (let id = lo; id < lo + count; id += 1)
@@ -98,14 +126,15 @@ export class RoundBooks {
       rolledIn: this.#worth(this.#runs("in", "roll")),
       issued: this.state === undefined ? none() : this.#worth(this.#issued),
       left: this.#worth(this.#left),
-      burned: none(),
+      burned: this.#worth(this.#burned),
       lentOut: this.#worth(this.#runs("out", "lend")),
       rolledOut: this.#worth(this.#runs("out", "roll")),
       waiting: this.#sumOf(this.waiting),
       claimed,
-      paid: none(),
-      pending: { ...claimed },
-      dead: none(),
+      paid: this.#payouts.paid,
+      pending: plus(this.#payouts.pending, this.#payouts.held),
+      dead: this.#payouts.dead,
+      held: this.#payouts.held,
     };
   }
 
@@ -142,6 +171,10 @@ export class RoundBooks {
     }
     return sum;
   }
+}
+
+function plus(one: Sum, other: Sum): Sum {
+  return { count: one.count + other.count, amount: one.amount + other.amount };
 }
 
 function none(): Sum {

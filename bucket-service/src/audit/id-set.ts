@@ -26,9 +26,28 @@ export class IdSet {
     this.#bits[place >> 3]! |= 1 << (place & 7);
   }
 
+  /** Whether the ID is of these runs. */
+  covers(id: number): boolean {
+    return this.#placeOf(id) >= 0;
+  }
+
   has(id: number): boolean {
     const place = this.#placeOf(id);
     return place >= 0 && (this.#bits[place >> 3]! & (1 << (place & 7))) !== 0;
+  }
+
+  /** The IDs of the set, rising. */
+  *[Symbol.iterator](): Generator<number> {
+    for (const [index, { lo, count }] of this.#runs.entries()) {
+      const offset = this.#offsets[index]!;
+      for (let i = 0; i < count; i += 1) {
+        const place = offset + i;
+        const byte = this.#bits[place >> 3]!;
+        // Empty bytes are most of a sparse set.
+        if (byte === 0) i += 7 - (place & 7);
+        else if ((byte & (1 << (place & 7))) !== 0) yield lo + i;
+      }
+    }
   }
 
   #placeOf(id: number): number {

@@ -1,5 +1,9 @@
-/** Moves in MySQL: one transaction a step, under the lock of the epoch row, and safe to repeat by the move's ID. */
-import type { Pool, PoolConnection, RowDataPacket } from "mysql2/promise";
+/**
+ * Moves in MySQL: one transaction a step, under the lock of the epoch row (so they come one after the other, and none falls into
+ * a rebuild), and safe to repeat by the move's ID.
+ */
+import type { Connection, Pool, PoolConnection, RowDataPacket } from "mysql2/promise";
+import { lockEpoch } from "../mysql/bucket-record.ts";
 import { mysqlPolicy } from "../mysql/connect.ts";
 import type { Direction, MoveKind, MoveNote } from "./note.ts";
 import type { Run } from "./runs.ts";
@@ -20,7 +24,7 @@ export interface PricedNote extends MoveNote {
 /** How the origin of ranges that came by a move is named in `ranges`. */
 const ORIGINS: Record<MoveKind, string> = { lend: "lent", roll: "rolled", release: "released" };
 
-type Queryable = Pool | PoolConnection;
+type Queryable = Pool | PoolConnection | Connection;
 
 /** What stands in the ledger of a move, or null. Errors: those of MySQL. */
 export async function recordedMove(
@@ -39,9 +43,7 @@ export async function recordedMove(
 }
 
 /** Every move of the ledger, oldest rows of a move first. Errors: those of MySQL. */
-export async function recordedMoves(on: {
-  query: PoolConnection["query"];
-}): Promise<(MoveNote & { amountMinor: number })[]> {
+export async function recordedMoves(on: Queryable): Promise<(MoveNote & { amountMinor: number })[]> {
   const [rows] = await on.query<RowDataPacket[]>({
     sql:
       "SELECT move_id, direction, kind, round_id, peer_bucket, peer_round_id, lo, id_count, amount_minor FROM range_moves " +
@@ -101,7 +103,7 @@ export async function recordOut(
   alsoIn: PricedNote | null,
 ): Promise<MoveNote> {
   return inTransaction(pool, async (connection) => {
-    const found = await lockEpoch(connection);
+    const found = await lockEpoch(connection, "update");
     const recorded = await recordedMove(connection, out.id, "out");
     if (recorded !== null) return recorded;
     if (found !== epoch) throw new EpochChanged(found, epoch);
@@ -115,7 +117,7 @@ export async function recordOut(
 /** Writes that IDs came, as new ranges behind the round's others. @returns the epoch that they belong to now. */
 export async function recordIn(pool: Pool, note: PricedNote): Promise<string> {
   return inTransaction(pool, async (connection) => {
-    const epoch = await lockEpoch(connection);
+    const epoch = await lockEpoch(connection, "update");
     if ((await recordedMove(connection, note.id, "in")) === null) await addIn(connection, note);
     return epoch;
   });
@@ -125,8 +127,8 @@ export async function recordIn(pool: Pool, note: PricedNote): Promise<string> {
  * Moves that came to a round and whose ranges stand as they came, in the order in which Redis must have them: the order of
  * issue is what a rebuild reckons by. Those that entered long ago are among them; enter.lua knows.
  */
-export async function recordedIns(pool: Pool, round: number): Promise<MoveNote[]> {
-  const [rows] = await pool.query<RowDataPacket[]>({
+export async function recordedIns(on: Queryable, round: number): Promise<MoveNote[]> {
+  const [rows] = await on.query<RowDataPacket[]>({
     sql:
       "SELECT m.move_id, m.direction, m.kind, m.round_id, m.peer_bucket, m.peer_round_id, m.lo, m.id_count " +
       "FROM range_moves m JOIN ranges r ON r.round_id = m.round_id AND r.lo = m.lo " +
@@ -176,17 +178,12 @@ async function inTransaction<T>(pool: Pool, work: (connection: PoolConnection) =
   }
 }
 
-async function run(connection: PoolConnection, sql: string, values: unknown[] = []): Promise<void> {
+async function run(
+  connection: Connection | PoolConnection,
+  sql: string,
+  values: unknown[] = [],
+): Promise<void> {
   await connection.query({ sql, timeout: mysqlPolicy.queryTimeoutMs, values });
-}
-
-/** Every change of ranges holds this row, so they come one after the other, and none falls into a rebuild. */
-async function lockEpoch(connection: PoolConnection): Promise<string> {
-  const [rows] = await connection.query<RowDataPacket[]>({
-    sql: "SELECT value FROM meta WHERE name = 'epoch' FOR UPDATE",
-    timeout: mysqlPolicy.queryTimeoutMs,
-  });
-  return (rows[0]?.["value"] as string | undefined) ?? "";
 }
 
 /**
@@ -224,7 +221,7 @@ async function cut(connection: PoolConnection, round: number, { lo, count }: Run
 }
 
 async function addRange(
-  connection: PoolConnection,
+  connection: Connection | PoolConnection,
   round: number,
   { lo, count }: Run,
   origin: string,
@@ -241,12 +238,13 @@ async function addRange(
   );
 }
 
-async function addIn(connection: PoolConnection, note: PricedNote): Promise<void> {
+/** Writes that IDs came, behind the round's others. The caller holds the epoch's lock. */
+export async function addIn(connection: Connection | PoolConnection, note: PricedNote): Promise<void> {
   await addRows(connection, note);
   for (const each of note.runs) await addRange(connection, note.round, each, ORIGINS[note.kind]);
 }
 
-async function addRows(connection: PoolConnection, note: PricedNote): Promise<void> {
+async function addRows(connection: Connection | PoolConnection, note: PricedNote): Promise<void> {
   const at = new Date().toISOString().slice(0, 23).replace("T", " ");
   for (const [part, { lo, count }] of note.runs.entries()) {
     await run(

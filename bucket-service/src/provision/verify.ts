@@ -1,5 +1,6 @@
 import type { Pack, Secrets, Topology } from "@hongbao/preprocess";
 import { withBucket } from "../stores.ts";
+import { burnedNow } from "../rebuild/release.ts";
 import { countOf } from "../moves/runs.ts";
 import { leftOf } from "../redis/scripts.ts";
 import { packFigures, sameFigures, tableFigures } from "./figures.ts";
@@ -32,6 +33,7 @@ export async function verifyPack(pack: Pack, topology: Topology, secrets: Secret
           `Redis is of pack ${state.pack}, load ${state.epoch}; expected pack ${pack.digest}, load ${record.epoch}`,
         );
       }
+      const burned = await burnedNow(mysql);
       for (const range of pack.manifest.ranges.filter((candidate) => candidate.bucket === bucket.id)) {
         const kind = pack.manifest.rounds.find(({ id }) => id === range.round)!.kind;
         const expected = packFigures(pack, { ...range, kind });
@@ -48,17 +50,19 @@ export async function verifyPack(pack: Pack, topology: Topology, secrets: Secret
           continue;
         }
         const left = leftOf(round);
-        const ofRound = moves.filter((note) => note.round === range.round);
+        const ofRound = moves.filter((note) => note.round === range.round && note.kind !== "release");
         const moved = ofRound.reduce(
           (sum, { direction, runs }) => sum + (direction === "in" ? 1 : -1) * countOf(runs),
           0,
         );
-        if (left + round.issued !== range.count + moved) {
+        const out = burned.find((each) => each.round === range.round)?.count ?? 0;
+        if (left + round.issued + out !== range.count + moved) {
           problem(
-            `round ${range.round}: Redis has ${left} left and ${round.issued} issued, expected ${range.count + moved} in all`,
+            `round ${range.round}: Redis has ${left} left and ${round.issued} issued, MySQL ${out} burned; expected ${range.count + moved} in all`,
           );
         }
-        if (ofRound.length === 0 && round.issued === 0 && range.count > 0 && round.lo !== range.lo) {
+        const isFresh = ofRound.length === 0 && round.issued + out === 0;
+        if (isFresh && range.count > 0 && round.lo !== range.lo) {
           problem(`round ${range.round}: Redis issues from ${round.lo}, expected ${range.lo}`);
         }
         report.checked.push({

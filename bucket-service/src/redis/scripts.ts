@@ -19,6 +19,7 @@ interface Commands {
   hbLeave(keyCount: number, ...args: (string | number)[]): Promise<[number, number, string]>;
   hbEnter(keyCount: number, ...args: (string | number)[]): Promise<[number, number, number]>;
   hbFinal(keyCount: number, ...args: (string | number)[]): Promise<number>;
+  hbFence(keyCount: number, ...args: (string | number)[]): Promise<number>;
 }
 
 const scripts = {
@@ -30,6 +31,7 @@ const scripts = {
   hbLeave: "leave",
   hbEnter: "enter",
   hbFinal: "final",
+  hbFence: "fence",
 } as const;
 
 /** What the scripts know of one round of one bucket; times are ms since 1970, counts are prizes. */
@@ -75,6 +77,8 @@ export interface BucketCut {
   state: BucketState;
   journal: { id: string; packed: string }[];
   moves: MoveNote[];
+  /** Burned prizes that are on their way back to a user, by round; null: it has come back. */
+  restores: { prizeId: number; round: number | null }[];
 }
 
 export interface GrabReply {
@@ -137,17 +141,22 @@ export class BucketStore {
     return parseState(await this.#state("0"), this.#rounds);
   }
 
-  /** The state and, of the same moment, all packed journal entries and all notes of moves. */
+  /** The state and, of the same moment, the journal, the notes of moves and the marks of restored wins, all whole. */
   async cut(): Promise<BucketCut> {
     const reply = await this.#state("1");
     const journal = (reply[5] as string[][]).map(([id, packed]) => ({ id: id ?? "", packed: packed ?? "" }));
-    return { state: parseState(reply, this.#rounds), journal, moves: readNotes(reply[7] as string[]) };
+    return {
+      state: parseState(reply, this.#rounds),
+      journal,
+      moves: readNotes(reply[7] as string[]),
+      restores: readRestores(reply[8] as string[]),
+    };
   }
 
   #state(withJournal: "0" | "1"): Promise<Reply> {
     const keys = this.#roundKeys();
-    const { meta, journal, moves } = this.keys;
-    return this.#commands.hbState(keys.length + 3, meta, journal, moves, ...keys, withJournal);
+    const { meta, journal, moves, restores } = this.keys;
+    return this.#commands.hbState(keys.length + 4, meta, journal, moves, restores, ...keys, withJournal);
   }
 
   async installRound(
@@ -231,10 +240,15 @@ export class BucketStore {
     return Object.entries(notes).map(([field, text]) => readNote(field, text));
   }
 
-  /** @returns how many claims left the journal by this call. */
-  async ack(entries: readonly { id: string; count: number }[]): Promise<number> {
+  /** @returns how many claims left the journal by this call: none when it is another epoch's by now. */
+  async ack(epoch: string, entries: readonly { id: string; count: number }[]): Promise<number> {
     const pairs = entries.flatMap(({ id, count }) => [id, count]);
-    return this.#commands.hbAck(2, this.keys.meta, this.keys.journal, JOURNAL_GROUP, ...pairs);
+    return this.#commands.hbAck(2, this.keys.meta, this.keys.journal, JOURNAL_GROUP, epoch, ...pairs);
+  }
+
+  /** Marks this Redis as one that went back in time, if its epoch is still the one that was seen. */
+  async fence(shownEpoch: string, why: string): Promise<void> {
+    await this.#commands.hbFence(1, this.keys.meta, shownEpoch, why);
   }
 
   async load(plan: {
@@ -284,7 +298,7 @@ export class BucketStore {
 }
 
 function parseState(reply: Reply, rounds: readonly number[]): BucketState {
-  const [timeMs, epoch, seq, acked, pack, , moves, , ...records] = reply;
+  const [timeMs, epoch, seq, acked, pack, , moves, , , ...records] = reply;
   return {
     timeMs: Number(timeMs),
     epoch: String(epoch),
@@ -299,6 +313,14 @@ function parseState(reply: Reply, rounds: readonly number[]): BucketState {
         : [];
     }),
   };
+}
+
+function readRestores(flat: readonly string[]): BucketCut["restores"] {
+  return Array.from({ length: flat.length >> 1 }, (_, i) => {
+    const note = flat[2 * i + 1]!;
+    const prizeId = Number(flat[2 * i]!.slice("restore:".length));
+    return { prizeId, round: note === "done" ? null : Number(note.split(" ")[0]) };
+  });
 }
 
 function parseRound(record: string[], round: number): RoundState {

@@ -1,6 +1,7 @@
 import type { RowDataPacket } from "mysql2/promise";
 import t from "tap";
 import type { Test } from "tap";
+import { rebuildClient } from "../../src/admin/rebuild-client.ts";
 import { auditBucket } from "../../src/audit/audit.ts";
 import { mysqlPool } from "../../src/mysql/connect.ts";
 import { Mover, type InOrder, type OutOrder } from "../../src/moves/mover.ts";
@@ -259,7 +260,6 @@ t.test("a rollover waits for the close and for prizes that are worth what was ge
 t.test("a Redis from before a loan is not used again", async (t) => {
   const { fenced } = await w.admin(1).state();
   t.equal(fenced, null);
-  const note = await b1.store.client.hget(b1.store.keys.moves, "m1/out");
   await b1.store.client.hdel(b1.store.keys.moves, "m1/out");
   const { violations } = await auditBucket({ topology: w.topology, bucket: "b1", pack: w.pack });
   t.ok(violations.some(({ what }) => /move m1 left by MySQL's word, but not so in Redis/.test(what)));
@@ -269,8 +269,13 @@ t.test("a Redis from before a loan is not used again", async (t) => {
   t.match(why, /MySQL says that move m1 left this bucket, Redis still has its prizes/);
   const order = loan("m8", 1);
   await t.rejects(w.admin(1).moveOut(order), /may not move prizes: MySQL says/);
-  await b1.store.client.hset(b1.store.keys.moves, "m1/out", note!);
+  const [place] = w.topology.buckets[1]!.services as { admin: string }[];
+  const operator = rebuildClient({ ...place!, operatorSecret: w.secrets.operator, timeoutMs: 10_000 });
+  await operator.start({ maybeOpened: [] });
+  while ((await operator.job()).state === "running");
+  t.match(await operator.job(), { state: "done", report: { outcome: "rebuilt" } });
   while ((await w.admin(1).state()).fenced !== null);
+  t.ok(await b1.store.client.hexists(b1.store.keys.moves, "m1/out"), "it knows of its moves again");
   await audited(t);
 });
 

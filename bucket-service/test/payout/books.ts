@@ -63,6 +63,9 @@ export interface Books {
   event(spec?: Partial<PackSpec>): Promise<{ pack: TestPack; pool: Pool }>;
 }
 
+/** What the bucket's record says; claims are of it. */
+const EPOCH = "e1";
+
 interface Teardown {
   teardown(handler: () => void | Promise<void>): void;
 }
@@ -89,6 +92,7 @@ export async function startBooks(t: Teardown): Promise<Books> {
           kind,
         ]);
       }
+      await connection.query("INSERT INTO meta (name, value) VALUES ('epoch', ?)", [EPOCH]);
       await connection.end();
       const pool = mysqlPool(place, PASSWORD, pack.spec.event);
       t.teardown(() => pool.end());
@@ -130,7 +134,7 @@ export function claimsOf(
 
 export async function persistClaims(pool: Pool, claims: readonly PersistableClaim[]): Promise<void> {
   for (let from = 0; from < claims.length; from += 8192)
-    await insertClaims(pool, claims.slice(from, from + 8192));
+    await insertClaims(pool, claims.slice(from, from + 8192), EPOCH);
 }
 
 export interface Seen {

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import t from "tap";
 import { unpackEntry } from "../../src/persist/journal.ts";
 import { isDryForGood, leftOf } from "../../src/redis/scripts.ts";
-import { ask, testRedis, testStore } from "./harness.ts";
+import { ask, EPOCH, testRedis, testStore } from "./harness.ts";
 
 const redis = await testRedis(t);
 
@@ -137,8 +137,20 @@ t.test("at most journalMax claims wait for MySQL; the others are busy and take n
   t.same((await ask(store, ["a", "b", "c", "d"], { journalMax: 3 })).answers, [9, 8, 7, -1]);
   t.same((await ask(store, ["d", "a"], { journalMax: 3 })).answers, [-1, 9], "the known are still answered");
   const { journal } = await store.cut();
-  t.equal(await store.ack(journal.map(({ id, packed }) => ({ id, count: unpackEntry(packed).length }))), 3);
-  t.equal(await store.ack(journal.map(({ id, packed }) => ({ id, count: unpackEntry(packed).length }))), 0);
+  t.equal(
+    await store.ack(
+      EPOCH,
+      journal.map(({ id, packed }) => ({ id, count: unpackEntry(packed).length })),
+    ),
+    3,
+  );
+  t.equal(
+    await store.ack(
+      EPOCH,
+      journal.map(({ id, packed }) => ({ id, count: unpackEntry(packed).length })),
+    ),
+    0,
+  );
   t.same((await ask(store, ["d"], { journalMax: 3 })).answers, [6]);
 });
 
@@ -163,7 +175,7 @@ t.test("a caller that waits for MySQL learns the journal's end, for a repeat too
   const first = await ask(store, ["a"], { durable: true });
   t.match(first.journalEnd, /^\d+-\d+$/);
   t.equal((await ask(store, ["a"], { durable: true })).journalEnd, first.journalEnd);
-  await store.ack([{ id: first.journalEnd, count: 1 }]);
+  await store.ack(EPOCH, [{ id: first.journalEnd, count: 1 }]);
   t.equal((await ask(store, ["a"], { durable: true })).journalEnd, "");
 });
 

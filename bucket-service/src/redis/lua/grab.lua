@@ -10,7 +10,8 @@
 --           -3 closed   -4 the prize before it (n - 1) was not won   -5 the stock is empty, but some may come yet
 -- An empty stock is so for good when the conductor said so of this very stock number (`final`), or when nothing came for
 -- DRY_MS since it was first found empty (`dryAt`).
--- Errors  LOST (a key is missing: never "sold out"), FENCED (this Redis went back in time)
+-- Errors  LOST (a key is missing: never "sold out"), FENCED (of another epoch: rebuilt, or marked by fence.lua),
+--         FENCED-SEQ (this Redis went back in time)
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'acked')
 local round = redis.call('HMGET', KEYS[2], 'opensAt', 'closesAt', 'key', 'lo', 'stock', 'final', 'dryAt')
 local left = redis.call('GET', KEYS[3])
@@ -18,8 +19,9 @@ if not (meta[1] and meta[2] and meta[3] and round[4] and round[5] and left) then
   return redis.error_reply('LOST bucket data is missing')
 end
 local seq = tonumber(meta[2])
-if meta[1] ~= ARGV[4] or seq < tonumber(ARGV[5]) then
-  return redis.error_reply('FENCED this Redis has seen less than the caller')
+if meta[1] ~= ARGV[4] then return redis.error_reply('FENCED this Redis is of another epoch') end
+if seq < tonumber(ARGV[5]) then
+  return redis.error_reply('FENCED-SEQ this Redis has seen ' .. seq .. ' claims, the caller ' .. ARGV[5])
 end
 
 local time = redis.call('TIME')
@@ -97,7 +99,7 @@ while given < take do
     end
     redis.call('HSET', KEYS[5], unpack(claims))
     journalEnd = redis.call('XADD', KEYS[6], '*', 'c', string.format('%s %.0f %.0f %d ', ARGV[1], nowMs, high, count)
-      .. table.concat(winners, ' '))
+      .. table.concat(winners, ' '), 'e', ARGV[4])
     given = given + count
   end
 end

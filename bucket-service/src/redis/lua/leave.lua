@@ -7,7 +7,7 @@
 --       5 number of IDs wanted  6 runs at most  7 "1" the round must have closed, "0" it must not
 -- Returns { 1 left now | 0 noted before | -1 the round has not closed yet, number of notes in moves, the note }
 --   Note: the words of ARGV 4, then the runs "lo:count …". From a round that has closed against ARGV 7 nothing leaves.
--- Errors  LOST, FENCED as in grab.lua, EPOCH (the bucket was loaded or rebuilt since the move was planned)
+-- Errors  LOST, FENCED-SEQ as in grab.lua, EPOCH (the bucket was loaded, rebuilt or fenced since the move was planned)
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq')
 local round = redis.call('HMGET', KEYS[2], 'lo', 'closesAt')
 local left = tonumber(redis.call('GET', KEYS[3]))
@@ -16,7 +16,7 @@ if not (meta[1] and meta[2] and round[1] and left) then
 end
 if meta[1] ~= ARGV[1] then return redis.error_reply('EPOCH this bucket is of epoch ' .. meta[1]) end
 if tonumber(meta[2]) < tonumber(ARGV[2]) then
-  return redis.error_reply('FENCED this Redis has seen less than the caller')
+  return redis.error_reply('FENCED-SEQ this Redis has seen ' .. meta[2] .. ' claims, the caller ' .. ARGV[2])
 end
 local noted = redis.call('HGET', KEYS[5], ARGV[3])
 if noted then return { 0, redis.call('HLEN', KEYS[5]), noted } end

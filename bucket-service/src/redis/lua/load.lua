@@ -27,7 +27,7 @@ for i = 4, #KEYS, 4 do
   redis.call('SET', KEYS[i + 1], count)
   position = position + 5 + 2 * ranges
 end
-redis.call('DEL', KEYS[2], KEYS[3])
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
 redis.call('XGROUP', 'CREATE', KEYS[2], ARGV[4], '0', 'MKSTREAM')
 redis.call('HSET', KEYS[1], 'event', ARGV[1], 'pack', ARGV[2], 'epoch', ARGV[3], 'seq', '0', 'acked', '0')
 return 1
