@@ -256,13 +256,23 @@ interface Variant {
   id: string;
   name: string;
   what: string;
+  /** Default: 2 and 2. */
+  buckets?: number;
+  services?: number;
   ack?: "database";
   redisDelayMs?: number;
   connections?: number;
 }
 
-/** The same cluster with one thing changed that cannot be changed while it runs. */
+/** Clusters that differ in one thing that cannot be changed while they run. */
 const VARIANTS: Variant[] = [
+  {
+    id: "hongbao-one",
+    name: "one",
+    what: "whole chain, SPOP door, 1 bucket with 1 service process",
+    buckets: 1,
+    services: 1,
+  },
   { id: "hongbao-ack-database", name: "database", what: "whole chain, ack: database", ack: "database" },
   {
     id: "hongbao-5ms",
@@ -279,6 +289,7 @@ async function startVariant(
   variant: Variant,
 ): Promise<{ system: System; cluster: Cluster }> {
   const { id, name, what, ack, redisDelayMs, connections = sizes.connections } = variant;
+  const { buckets = 2, services = 2 } = variant;
   const rounds = Array.from({ length: sizes.rounds + 1 }, (_, index) => ({
     id: index + 1,
     count: sizes.users,
@@ -287,8 +298,8 @@ async function startVariant(
     name,
     world,
     dir,
-    buckets: 2,
-    services: 2,
+    buckets,
+    services,
     balancers: [{ id: "plain" }],
     rounds,
     tell,
