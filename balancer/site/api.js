@@ -13,6 +13,7 @@ export const TIMEOUT_MS = Object.freeze({
   grab: 8_000,
   result: 8_000,
   wins: 10_000,
+  receipts: 10_000,
   connect: 5_000,
 });
 
@@ -94,6 +95,17 @@ export function readWins({ status, body, retryAfterMs }) {
 }
 
 /**
+ * @param {Answer} answer What is heard of `/v1/receipts`.
+ * @returns {{ taken: { receipt: string, result: string }[] | null, retryAfterMs: number }} Null: ask again later.
+ */
+export function readReceipts({ status, body, retryAfterMs }) {
+  const isList = status === 200 && body !== null && Array.isArray(body.receipts);
+  // A list that the server will never take is not sent a second time.
+  const taken = isList ? body.receipts : status === 400 || status === 404 ? [] : null;
+  return { taken, retryAfterMs };
+}
+
+/**
  * @param {object} parts
  * @param {string} parts.base Origin of the API without a slash at the end; "" for the page's own.
  * @param {typeof fetch} parts.fetch
@@ -136,10 +148,16 @@ export function createApi({ base, fetch, monotonicMs, nowMs }) {
   /**
    * A call in the user's name: by the cookie, and by the token only where the cookie has proved not to work.
    */
-  async function callAsUser(/** @type {string} */ path, /** @type {number} */ timeoutMs, method = "GET") {
-    const byToken = { ...withCookie, method, headers: { authorization: `Bearer ${spareToken}` } };
+  async function callAsUser(
+    /** @type {string} */ path,
+    /** @type {number} */ timeoutMs,
+    method = "GET",
+    /** @type {string | undefined} */ body = undefined,
+  ) {
+    const plain = { ...withCookie, method, ...(body === undefined ? {} : { body }) };
+    const byToken = { ...plain, headers: { authorization: `Bearer ${spareToken}` } };
     if (!cookieWorks) return call(base + path, timeoutMs, byToken);
-    const answer = await call(base + path, timeoutMs, { ...withCookie, method });
+    const answer = await call(base + path, timeoutMs, plain);
     if (answer.status !== 401 || spareToken === "") return answer;
     const second = await call(base + path, timeoutMs, byToken);
     cookieWorks = second.status === 401;
@@ -181,6 +199,12 @@ export function createApi({ base, fetch, monotonicMs, nowMs }) {
 
     async wins() {
       return readWins(await callAsUser("/v1/wins", TIMEOUT_MS.wins));
+    },
+
+    /** Shows receipts of wins that the server does not know of. @param {string[]} receipts */
+    async receipts(receipts) {
+      const body = JSON.stringify(receipts);
+      return readReceipts(await callAsUser("/v1/receipts", TIMEOUT_MS.receipts, "POST", body));
     },
 
     /** The schedule lies beside the page, wherever that is. */

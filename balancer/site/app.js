@@ -24,6 +24,9 @@ const CROWD_AFTER_MS = 30_000;
 /** A payout that was under way is looked at again this often, while the page is seen. */
 const PAYOUT_EVERY_MS = { min: 60_000, max: 180_000 };
 const REFRESH_MS_MIN = 2_000;
+/** After a loss everybody holds receipts: they come spread over this time. */
+const RECEIPTS_AFTER_MS = { min: 1_000, max: 20_000 };
+const RECEIPTS_MAX = 100;
 
 const random = Math.random;
 const between = (/** @type {{ min: number, max: number }} */ { min, max }) => min + random() * (max - min);
@@ -68,6 +71,8 @@ let refreshedAtMs = -Infinity;
 let signIns = 0;
 /** @type {Set<number>} Rounds for which the page has connected ahead. */
 const connected = new Set();
+/** Receipts that this page has shown, or is about to: each is shown once. @type {Set<string>} */
+const shownReceipts = new Set();
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let winsTimer;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -190,7 +195,38 @@ async function grab(id, effect) {
 
 /** @param {number} id @param {number} seq */
 async function askResult(id, seq) {
-  dispatch(id, { type: "resultAnswer", seq, ...(await api.result(id)) });
+  const answer = await api.result(id);
+  if (answer.result === "wins") bringBack(answer.wins, id);
+  dispatch(id, { type: "resultAnswer", seq, ...answer });
+}
+
+/**
+ * Shows the server receipts of wins that it does not name any more. Quietly: to its owner the win was never gone.
+ * @param {import("./machine.js").Win[]} told
+ * @param {number | null} round
+ */
+function bringBack(told, round) {
+  if (schedule === null) return;
+  const receipts = store
+    .unknownReceipts(schedule.event, told, round)
+    .filter((receipt) => !shownReceipts.has(receipt))
+    .slice(0, RECEIPTS_MAX);
+  if (receipts.length === 0) return;
+  for (const receipt of receipts) shownReceipts.add(receipt);
+  setTimeout(() => void showReceipts(receipts, 0), between(RECEIPTS_AFTER_MS));
+}
+
+/** @param {string[]} receipts @param {number} attempt */
+async function showReceipts(receipts, attempt) {
+  const { taken, retryAfterMs } = await api.receipts(receipts);
+  if (taken !== null) {
+    // The server knows them again: its list of wins is the truth.
+    if (taken.some(({ result }) => result === "restored")) loadWinsIn(between(WINS_LATER_MS));
+    return;
+  }
+  if (attempt >= RESULT_RETRY.attemptsMax) return;
+  const afterMs = retryDelayMs(RESULT_RETRY, attempt, retryAfterMs, random());
+  setTimeout(() => void showReceipts(receipts, attempt + 1), afterMs);
 }
 
 /** Decides which round is on show. Never turns away from one in which something is under way. */
@@ -317,6 +353,7 @@ async function loadWins(attempt) {
     return;
   }
   if (identity !== "in") signedIn();
+  bringBack(answer.wins, null);
   keep(answer.wins);
   for (const id of plays.keys()) {
     dispatch(id, { type: "wins", wins: answer.wins.filter((win) => win.round === id) });

@@ -93,6 +93,21 @@ export function createStore(storage) {
     },
 
     /**
+     * Receipts of wins that are kept here and that the server did not name: it may have lost them.
+     * @param {string} event
+     * @param {import("./machine.js").Win[]} told All wins of these rounds, as the server knows them.
+     * @param {number | null} round Null: of all rounds.
+     * @returns {string[]}
+     */
+    unknownReceipts(event, told, round) {
+      const known = new Set(told.map((win) => `${win.round} ${win.n}`));
+      return this.wins(event).flatMap((win) => {
+        const asked = round === null || win.round === round;
+        return asked && win.receipt !== undefined && !known.has(`${win.round} ${win.n}`) ? [win.receipt] : [];
+      });
+    },
+
+    /**
      * Adds wins and brings known ones up to date.
      * @param {string} event
      * @param {import("./machine.js").Win[]} wins

@@ -5,14 +5,24 @@ import type { RenderCommandOptions } from "./haproxy/render-command.ts";
 import type { RunOptions } from "./haproxy/run.ts";
 import type { AuditOptions } from "./operate/audit.ts";
 import type { Where } from "./operate/controllers.ts";
+import type { LendOptions, RolloverOptions } from "./operate/moves.ts";
 import type { LogOptions } from "./operate/log.ts";
+import type { PayoutExportOptions, PayoutRetryOptions, PayoutStatusOptions } from "./operate/payout.ts";
+import type { RebuildOptions } from "./operate/rebuild.ts";
+import type { ReceiptsOptions } from "./operate/receipts.ts";
+import type { ReleaseOptions } from "./operate/release.ts";
+import type { RevealOptions } from "./operate/reveal.ts";
 import type { RoundAction, RoundListOptions, RoundOptions } from "./operate/round.ts";
 import type { StatusOptions } from "./operate/status.ts";
+import type { UserListOptions, UserOptions } from "./operate/user.ts";
 
 /** The commands of this folder. Everything heavy is imported when a command runs. */
 export function register(program: Command): void {
   registerLooks(program);
   registerRounds(program);
+  registerUsers(program);
+  registerPayouts(program);
+  registerLosses(program);
   registerProcesses(program);
 }
 
@@ -63,6 +73,116 @@ function registerRounds(program: Command): void {
   action("move", "change times that have not come yet")
     .option("--opens-at <time>", MOMENT)
     .option("--closes-at <time>", MOMENT);
+  signed(where(round.command("rollover <round>")))
+    .description(
+      "move what a closed round has left into the next one like it, also when the event holds it; asks first",
+    )
+    .action(async (number: string, options: RolloverOptions) =>
+      (await import("./operate/moves.ts")).runRollover(number, options),
+    );
+  withOperator(where(round.command("lend <round>")))
+    .description("move prizes of a round from one bucket to another")
+    .requiredOption("--from <bucket>", "the bucket that lends")
+    .requiredOption("--to <bucket>", "the bucket that borrows")
+    .requiredOption("--count <count>", "prizes at most")
+    .addOption(json())
+    .action(async (number: string, options: LendOptions) =>
+      (await import("./operate/moves.ts")).runLend(number, options),
+    );
+  signed(where(round.command("reveal <round>")))
+    .description("publish a closed round's seed, for everybody to check its draw; asks first")
+    .option(
+      "--seed-file <file>",
+      "the file with the pack's master seed (default: PACK.seed); only the round's seed leaves it",
+    )
+    .action(async (number: string, options: RevealOptions) =>
+      (await import("./operate/reveal.ts")).runReveal(number, options),
+    );
+  signed(where(round.command("release <round>")))
+    .description("make burned IDs stock again, after the claim period; asks first")
+    .action(async (number: string, options: ReleaseOptions) =>
+      (await import("./operate/release.ts")).runRelease(number, options),
+    );
+}
+
+/** Who and why. */
+function withOperator(command: Command): Command {
+  return command
+    .option("--by <name>", "who does it, for the log (default: the user of this machine)")
+    .option("--why <text>", "why, for the log");
+}
+
+function registerUsers(program: Command): void {
+  const user = parentCommand(program, "user", "late joiners and cheaters");
+  for (const rule of ["allow", "deny"] as const) {
+    const description = {
+      allow: "let a user take part, also one who is not in the user list; held payouts are paid",
+      deny: "stop a user's grabs and hold what is not paid yet",
+    }[rule];
+    withOperator(where(user.command(`${rule} <id>`).description(description)))
+      .option("--round <round>", "only in this round (default: in all)")
+      .addOption(json())
+      .action(async (id: string, options: UserOptions) =>
+        (await import("./operate/user.ts")).runUserAction(rule, id, options),
+      );
+  }
+  where(user.command("list [id]").description("what was said of single users"))
+    .option("--round <round>", "what counts in this round")
+    .addOption(json())
+    .action(async (id: string | undefined, options: UserListOptions) =>
+      (await import("./operate/user.ts")).runUserList(id, options),
+    );
+}
+
+function registerPayouts(program: Command): void {
+  const payout = parentCommand(program, "payout", "the money side: what is paid, pending, dead or held");
+  where(payout.command("status").description("payouts of all buckets, and why some are not paid"))
+    .addOption(json())
+    .action(async (options: PayoutStatusOptions) =>
+      (await import("./operate/payout.ts")).runPayoutStatus(options),
+    );
+  withOperator(where(payout.command("retry").description("make dead payouts pending again")))
+    .option("--round <round>", "only those of a round")
+    .option("--bucket <id>", "only those of a bucket")
+    .option("--prize <id...>", "only those of these prizes")
+    .addOption(json())
+    .action(async (options: PayoutRetryOptions) =>
+      (await import("./operate/payout.ts")).runPayoutRetry(options),
+    );
+  where(payout.command("export").description("every claim with its payout, as CSV"))
+    .option("--out <file>", "into a file, which appears when it is whole (default: stdout)")
+    .option("--only-state <state>", "only pending, paid, dead or held ones")
+    .action(async (options: PayoutExportOptions) =>
+      (await import("./operate/payout.ts")).runPayoutExport(options),
+    );
+}
+
+/** Who, why, and whether to ask. */
+function signed(command: Command): Command {
+  return withOperator(command).option("--yes", "do not ask").addOption(json());
+}
+
+function registerLosses(program: Command): void {
+  signed(
+    where(
+      program
+        .command("rebuild")
+        .description("make a bucket's Redis anew from its MySQL, after its data was lost; asks first"),
+    ),
+  )
+    .requiredOption("--bucket <id>", "the bucket")
+    .option("--force", "also when its Redis is whole: burns what may be on its way to MySQL for nothing")
+    .action(async (options: RebuildOptions) => (await import("./operate/rebuild.ts")).runRebuild(options));
+  const receipts = parentCommand(
+    program,
+    "receipts",
+    "wins that were lost in a rebuild, brought back by their receipts",
+  );
+  signed(
+    where(receipts.command("restore <file>").description("take receipts, one a line, of all buckets")),
+  ).action(async (file: string, options: ReceiptsOptions) =>
+    (await import("./operate/receipts.ts")).runReceipts(file, options),
+  );
 }
 
 function registerProcesses(program: Command): void {

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Test } from "tap";
-import type { RoundRecord } from "@hongbao/bucket-service";
+import type { InOrder, OutOrder, RoundRecord } from "@hongbao/bucket-service";
 import { freePort } from "@hongbao/infra";
 import { SECRET_NAMES } from "@hongbao/preprocess";
 import { closeServer, listenOn } from "../src/listen.ts";
@@ -138,6 +138,18 @@ async function serveAdmin(t: Test, bucket: ModelBucket): Promise<string> {
       if (request.url === "/readyz") return answer(bucket.up ? 200 : 503, {});
       if (request.headers.authorization !== `Bearer ${OPERATOR}`) return answer(401, {});
       if (request.url === "/admin/state") return answer(200, bucket.state());
+      const body = async <T>(): Promise<T> => JSON.parse(await text(request)) as T;
+      const [, moveId, half] = /^\/admin\/moves\/([\w.-]+)\/(out|in)$/.exec(request.url ?? "") ?? [];
+      if (moveId !== undefined) {
+        const order = { ...(await body<object>()), id: moveId };
+        const said = half === "out" ? bucket.moveOut(order as OutOrder) : bucket.moveIn(order as InOrder);
+        return answer(said.ok ? 200 : said.outdated ? 412 : 409, said.ok ? said : { error: said.why });
+      }
+      const finalRound = /^\/admin\/rounds\/(\d+)\/final$/.exec(request.url ?? "")?.[1];
+      if (finalRound !== undefined) {
+        const { stock } = await body<{ stock: number }>();
+        return answer(200, { final: bucket.setFinal(Number(finalRound), stock) });
+      }
       const round = /^\/admin\/rounds\/(\d+)$/.exec(request.url ?? "")?.[1];
       if (request.method !== "PUT" || round === undefined) return answer(404, {});
       const { ok, ...said } = bucket.put(Number(round), JSON.parse(await text(request)) as RoundRecord);

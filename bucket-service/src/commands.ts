@@ -27,8 +27,8 @@ export function register(program: Command): void {
     .command("bucket")
     .description("run a bucket's process; without --service all of that bucket's")
     .requiredOption("--bucket <id>", "the bucket")
-    .option("--service <id>", "one service or persist process of the topology")
-    .option("--roles <list>", "grab, persist", "grab,persist")
+    .option("--service <id>", "one service, persist or payout process of the topology")
+    .option("--roles <list>", "grab, persist, payout", "grab,persist,payout")
     .option("--topology <file>", "topology file (default: $HONGBAO_TOPOLOGY, then the running cluster's)")
     .option("--state <dir>", "state directory of the local cluster")
     .action(async (options: BucketOptions) => (await import("./run-bucket.ts")).runBucket(options));

@@ -4,10 +4,33 @@ export {
   type AdminClient,
   type AdminRound,
   type AdminState,
+  type MoveAnswer,
   type PutRoundResult,
   type RoundRecord,
 } from "./admin/client.ts";
+export {
+  payoutClient,
+  usersClient,
+  type BucketPayouts,
+  type PayoutClient,
+  type UsersClient,
+} from "./admin/money-client.ts";
+export type { ExportRow } from "./payout/admin.ts";
+export type { LedgerFigures, PayoutFigures, PayoutSum } from "./payout/figures.ts";
+export { changeRules, NO_RULES, USER_RULES_MAX, type UserRule, type UserRuleSet } from "./users/rules.ts";
+export {
+  rebuildClient,
+  type RebuildClient,
+  type RebuildOrder,
+  type RebuildPreview,
+} from "./admin/rebuild-client.ts";
+export { RECEIPTS_MAX, type ReceiptAnswer } from "./receipts/desk.ts";
+export type { RebuildReport } from "./rebuild/rebuild.ts";
+export type { RoundBurn } from "./rebuild/stock.ts";
 export { auditBucket, type BucketAudit, type RoundAudit, type Sum, type Violation } from "./audit/audit.ts";
+export type { InOrder, OutOrder } from "./moves/mover.ts";
+export type { MoveKind } from "./moves/note.ts";
+export { countOf, type Run } from "./moves/runs.ts";
 export { answerTable, type AnswerWord } from "./grab/answers.ts";
 export { STOCK_HEADER, SECOND_PASS_HEADER } from "./doors/http.ts";
 export { AdminError, adminServer, readJson, type AdminParts } from "./admin/server.ts";

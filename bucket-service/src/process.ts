@@ -2,7 +2,7 @@ import { createServer, type Server } from "node:http";
 import type { Server as NetServer } from "node:net";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Pool } from "mysql2/promise";
+import type { Connection, Pool } from "mysql2/promise";
 import { createLogger, createRegistry, type Registry } from "@hongbao/monitoring";
 import {
   BadInput,
@@ -17,6 +17,7 @@ import {
   type Secrets,
   type Topology,
 } from "@hongbao/preprocess";
+import { rebuildRoutes } from "./admin/rebuild-routes.ts";
 import { bucketRoutes } from "./admin/routes.ts";
 import { adminServer } from "./admin/server.ts";
 import { GrabDesk } from "./doors/grab-desk.ts";
@@ -27,13 +28,19 @@ import { AnswerWriter } from "./grab/answers.ts";
 import { BucketView } from "./grab/bucket-view.ts";
 import { DurableWait } from "./grab/durable-wait.ts";
 import { GrabCore } from "./grab/grab-core.ts";
-import { redisProof } from "./grab/redis-proof.ts";
+import { bucketFence } from "./grab/fence.ts";
 import { WinsReader } from "./grab/wins.ts";
-import { mysqlPool, mysqlProbe } from "./mysql/connect.ts";
+import { mysqlConnection, mysqlPool, mysqlProbe } from "./mysql/connect.ts";
+import { payoutRoutes } from "./payout/admin.ts";
 import { Persist } from "./persist/persist.ts";
+import { ReceiptDesk } from "./receipts/desk.ts";
+import { RebuildDesk } from "./rebuild/desk.ts";
+import { RebuildScripts } from "./rebuild/rebuild-scripts.ts";
 import { connectRedis } from "./redis/connect.ts";
 import { bucketKeys } from "./redis/keys.ts";
 import { BucketStore, leftOf, phaseOf } from "./redis/scripts.ts";
+import { RulesKeeper } from "./users/keeper.ts";
+import { UserRules, withRules } from "./users/rules.ts";
 
 /** Time-outs of the doors; Node's keep-alive must outlast HAProxy's, or a reused connection is reset under a request. */
 export const doorPolicy = {
@@ -46,7 +53,7 @@ export const doorPolicy = {
   finishMsMax: 5_000,
 } as const;
 
-export type Role = "grab" | "persist";
+export type Role = "grab" | "persist" | "payout";
 type Logger = ReturnType<typeof createLogger>;
 
 export interface RunningPart {
@@ -55,7 +62,7 @@ export interface RunningPart {
 }
 
 /** What every role of a bucket process needs, made once. */
-interface Frame {
+export interface Frame {
   topology: Topology;
   bucket: BucketPlace;
   secrets: Secrets;
@@ -83,6 +90,10 @@ export function openFrame(topology: Topology, bucketId: string, role: Role, id: 
   };
 }
 
+function roundIds(pack: Pack): number[] {
+  return pack.manifest.rounds.map(({ id }) => id);
+}
+
 function openStores(frame: Frame): {
   store: BucketStore;
   pool: Pool;
@@ -93,9 +104,8 @@ function openStores(frame: Frame): {
   const event = pack.manifest.event.id;
   const client = connectRedis(bucket, secrets.redis, { name: id });
   const pool = mysqlPool(bucket, secrets.mysql, event);
-  const rounds = pack.manifest.rounds.map((round) => round.id);
   return {
-    store: new BucketStore(client, bucketKeys(event, bucket.id), rounds),
+    store: new BucketStore(client, bucketKeys(event, bucket.id), roundIds(pack)),
     pool,
     // A first attempt that fails is followed by others, as retryStrategy says.
     begin: () => client.connect().catch(() => undefined),
@@ -104,6 +114,30 @@ function openStores(frame: Frame): {
       await pool.end().catch(() => undefined);
     },
   };
+}
+
+/** What any process of a bucket does for operators after a loss. */
+function operatorDesks(frame: Frame, store: BucketStore, pool: Pool, view: BucketView): OperatorDesks {
+  const { bucket, secrets, pack, logger } = frame;
+  const scripts = new RebuildScripts(store, roundIds(pack));
+  const connect = (): Promise<Connection> => mysqlConnection(bucket, secrets.mysql, pack.manifest.event.id);
+  const desk = new RebuildDesk({ pack, pool, scripts }, connect, (step) => logger.warn({ step }, "rebuild"));
+  const receipts = new ReceiptDesk({ pool, scripts, pack, bucket: bucket.id, secrets: secrets.receipt });
+  receipts.start((wins) => logger.warn({ wins }, "finished restorations that had been broken off"));
+  const routes = rebuildRoutes({
+    desk,
+    receipts,
+    rounds: roundIds(pack),
+    bucket: bucket.id,
+    seq: () => view.seq,
+  });
+  return { scripts, receipts, routes };
+}
+
+interface OperatorDesks {
+  scripts: RebuildScripts;
+  receipts: ReceiptDesk;
+  routes: ReturnType<typeof rebuildRoutes>;
 }
 
 /** Starts a service process: both doors, grab core, admin port. Resolves when the doors listen. */
@@ -115,7 +149,12 @@ export async function startService(
   const { manifest } = pack;
   const { store, pool, begin, end } = openStores(frame);
   const users = loadUserTable(pack, bucket.id);
-  const view = new BucketView(store, redisProof(pool, pack.digest));
+  const rules = new UserRules();
+  const keeper = new RulesKeeper(rules, pool);
+  const view = new BucketView(
+    store,
+    bucketFence({ pool, store, packDigest: pack.digest, rounds: pack.manifest.rounds.length }),
+  );
   const durable =
     manifest.event.ack === "database" ? new DurableWait(store.client, store.keys.journal) : null;
   const probe = mysqlProbe(pool, (up) => durable?.setMysqlUp(up));
@@ -125,7 +164,7 @@ export async function startService(
   const core = new GrabCore({
     store,
     view,
-    users,
+    users: withRules(users, rules),
     rounds: manifest.rounds,
     journalMax: manifest.event.journalMax,
     durable,
@@ -139,6 +178,7 @@ export async function startService(
     databaseOnly: durable !== null,
     redisTrusted: () => view.trust === "ok",
   });
+  const operators = operatorDesks(frame, store, pool, view);
   const answers = registry.counter("http_requests_total");
   const onError = (error: unknown): void => logger.error({ err: error }, "a request failed");
   const opensAtMs = (round: number): number | null => view.round(round)?.opensAtMs ?? null;
@@ -149,6 +189,11 @@ export async function startService(
       writer,
       identity: new Identity(secrets.token),
       wins,
+      isDenied: (user, round) => rules.denies(user, round),
+      receipts: {
+        take: (list, user) => operators.receipts.take(list, user),
+        ready: () => view.trust === "ok",
+      },
       opensAtMs,
       onAnswer: (route, result) =>
         answers.inc({ door: "http", route, result: result === "not_found" ? "ok" : result }),
@@ -163,11 +208,16 @@ export async function startService(
     operatorSecret: secrets.operator,
     registry,
     ready: () => ({ ready: !draining, why: "draining" }),
-    routes: bucketRoutes({ frame, roles: ["grab"], store, pool, view, mysqlUp: probe.up }),
+    routes: (router) => {
+      bucketRoutes({ frame, roles: ["grab"], store, pool, view, mysqlUp: probe.up })(router);
+      payoutRoutes({ pool, pack, bucket: bucket.id })(router);
+      keeper.routes()(router);
+      operators.routes(router);
+    },
     onError,
   });
   viewMetrics(frame, view, probe.up);
-  await begin();
+  await Promise.all([begin(), keeper.start()]);
   await view.refresh();
   void view.run();
   await listen(door, place.http);
@@ -186,6 +236,8 @@ export async function startService(
       await agent.stop(doorPolicy.finishMsMax);
       await close(door);
       await close(admin);
+      keeper.stop();
+      operators.receipts.stop();
       view.stop();
       probe.stop();
       await end();
@@ -210,9 +262,13 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
   const { bucket, secrets, pack, logger, registry } = frame;
   const { store, pool, begin, end } = openStores(frame);
   const reader = connectRedis(bucket, secrets.redis, { name: `${place.id}-reader`, blocking: true });
-  const view = new BucketView(store, redisProof(pool, pack.digest));
+  const view = new BucketView(
+    store,
+    bucketFence({ pool, store, packDigest: pack.digest, rounds: pack.manifest.rounds.length }),
+  );
   const probe = mysqlProbe(pool, () => undefined);
   const rows = registry.counter("persist_rows_total");
+  const operators = operatorDesks(frame, store, pool, view);
   const persist = new Persist({
     reader,
     store,
@@ -220,6 +276,7 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
     pack,
     consumer: place.id,
     ack: pack.manifest.event.ack,
+    scripts: operators.scripts,
     observer: {
       persisted: (count, milliseconds) => {
         rows.inc({ outcome: "new" }, count);
@@ -232,6 +289,7 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
           "a journal entry contradicts a claim in MySQL; it was kept in claim_conflicts",
         );
       },
+      late: (claims) => logger.warn({ claims }, "claims of before a rebuild were brought back"),
       failed: (what, error) => {
         registry.counter("persist_failures_total").inc({});
         logger.warn({ err: error }, `${what} failed; the entries stay in the journal and are tried again`);
@@ -242,7 +300,11 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
     operatorSecret: secrets.operator,
     registry,
     ready: () => ({ ready: true, why: "" }),
-    routes: bucketRoutes({ frame, roles: ["persist"], store, pool, view, mysqlUp: probe.up }),
+    routes: (router) => {
+      bucketRoutes({ frame, roles: ["persist"], store, pool, view, mysqlUp: probe.up })(router);
+      payoutRoutes({ pool, pack, bucket: bucket.id })(router);
+      operators.routes(router);
+    },
     onError: (error) => logger.error({ err: error }, "an admin request failed"),
   });
   viewMetrics(frame, view, probe.up);
@@ -258,6 +320,7 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
       persist.stop();
       await Promise.race([running, sleep(doorPolicy.finishMsMax, undefined, { ref: false })]);
       await close(admin);
+      operators.receipts.stop();
       view.stop();
       probe.stop();
       reader.disconnect();
@@ -314,7 +377,7 @@ function viewMetrics(frame: Frame, view: BucketView, mysqlUp: () => boolean): vo
 }
 
 /** Listens on `host:port`. Errors: Unreachable when the address is taken or is not ours. */
-async function listen(server: NetServer, address: string): Promise<void> {
+export async function listen(server: NetServer, address: string): Promise<void> {
   const colon = address.lastIndexOf(":");
   const host = address.slice(0, colon).replace(/^\[|\]$/g, "");
   await new Promise<void>((resolve, reject) => {
@@ -326,7 +389,7 @@ async function listen(server: NetServer, address: string): Promise<void> {
 }
 
 /** Takes no new connections, lets what is under way finish, bounded. */
-async function close(server: Server): Promise<void> {
+export async function close(server: Server): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   server.closeIdleConnections();
   const end = performance.now() + doorPolicy.finishMsMax;

@@ -1,8 +1,9 @@
 import { BadInput, findTopology, readTopology, type BucketPlace } from "@hongbao/preprocess";
 import type { BucketOptions } from "./commands.ts";
+import { startPayout } from "./payout/run.ts";
 import { openFrame, startPersist, startService, type Role, type RunningPart } from "./process.ts";
 
-const ROLES: readonly string[] = ["grab", "persist"];
+const ROLES: readonly string[] = ["grab", "persist", "payout"];
 
 /** `hongbao bucket`: runs the parts of a bucket that the options name until SIGTERM or SIGINT, then drains. */
 export async function runBucket(options: BucketOptions): Promise<void> {
@@ -24,9 +25,12 @@ export async function runBucket(options: BucketOptions): Promise<void> {
   if (places.length === 0) openFrame(topology, options.bucket, "grab", options.bucket);
   for (const { role, place } of places) {
     const frame = openFrame(topology, options.bucket, role, place.id);
-    running.push(
-      await (role === "grab" ? startService(frame, place as ServiceAddress) : startPersist(frame, place)),
-    );
+    const start = {
+      grab: () => startService(frame, place as ServiceAddress),
+      persist: () => startPersist(frame, place),
+      payout: () => startPayout(frame, place),
+    };
+    running.push(await start[role]());
   }
   await stop;
   await Promise.all(running.map((part) => part.stop()));
@@ -45,6 +49,7 @@ function placesOf(
     ...(roles.includes("persist")
       ? bucket.persist.map((place) => ({ role: "persist" as const, place }))
       : []),
+    ...(roles.includes("payout") ? bucket.payout.map((place) => ({ role: "payout" as const, place })) : []),
   ].filter(({ place }) => service === undefined || place.id === service);
 }
 

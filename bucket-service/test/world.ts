@@ -19,6 +19,7 @@ import {
 } from "@hongbao/preprocess";
 import { adminClient, type AdminClient } from "../src/admin/client.ts";
 import { openFrame, startPersist, startService, type RunningPart } from "../src/process.ts";
+import { startPayout } from "../src/payout/run.ts";
 import { loadPack } from "../src/provision/load.ts";
 
 export interface WorldPlan {
@@ -47,6 +48,8 @@ export interface World {
   admin(bucket: number, service?: number): AdminClient;
   open(round: number, key: string): Promise<void>;
   close(round: number): Promise<void>;
+  /** What the conductor says once nothing can come to an empty stock. */
+  sayFinal(round: number): Promise<void>;
   token(user: string): string;
   bucketOf(user: string): number;
   grab(
@@ -55,6 +58,7 @@ export interface World {
   ): Promise<{ status: number; body: Record<string, unknown>; stock: string | null }>;
   get(user: string, path: string): Promise<{ status: number; body: Record<string, unknown> }>;
   startPersist(bucket: number): Promise<RunningPart>;
+  startPayout(bucket: number): Promise<RunningPart>;
 }
 
 export interface GrabAsk {
@@ -124,7 +128,10 @@ export async function world(t: Teardown, plan: WorldPlan = {}): Promise<World> {
         `      - { id: s${s}, http: "${await port()}", spop: "${await port()}", admin: "${await port()}" }`,
       );
     }
-    lines.push(`    persist: [{ id: p0, admin: "${await port()}" }]`, "    payout: []");
+    lines.push(
+      `    persist: [{ id: p0, admin: "${await port()}" }]`,
+      `    payout: [{ id: pay0, admin: "${await port()}" }]`,
+    );
   }
   const secretLines = ["token", "receipt", "operator", "spop", "redis", "mysql"].map(
     (name) => `${name}: { file: secrets/${name} }`,
@@ -211,9 +218,21 @@ export async function world(t: Teardown, plan: WorldPlan = {}): Promise<World> {
     admin,
     open: (round, key) => install(round, (ms) => ({ closesAtMs: ms + 3_600_000, key })),
     close: (round) => install(round, (ms) => ({ closesAtMs: ms - 1, key: "k" })),
+    async sayFinal(round) {
+      for (let b = 0; b < buckets; b += 1) {
+        const { rounds } = await admin(b).state();
+        await admin(b).setFinal(round, rounds.find((each) => each.round === round)!.stock);
+      }
+    },
     token,
     bucketOf: (user) => bucketOf(topology, user),
     startPersist: startPersistOf,
+    async startPayout(b) {
+      const bucket = topology.buckets[b]!;
+      const part = await startPayout(openFrame(topology, bucket.id, "payout", "pay0"), bucket.payout[0]!);
+      running.push(part);
+      return part;
+    },
     async grab(user, ask = {}) {
       const http = place(ask.bucket ?? bucketOf(topology, user), ask.service ?? 0).http;
       const n = ask.n === undefined ? "" : `&n=${ask.n}`;

@@ -3,6 +3,7 @@ import type { Series } from "./measure/sample.ts";
 import { median } from "./measure/medians.ts";
 import type { HandshakeFacts } from "./phases/handshakes.ts";
 import type { PackFacts } from "./phases/pack.ts";
+import type { PayoutFacts } from "./phases/payout.ts";
 import type { PersistFacts } from "./phases/persist.ts";
 import type { SellOutFacts } from "./phases/sell-out.ts";
 
@@ -10,6 +11,7 @@ export interface Facts {
   series: Map<string, Series>;
   sellOut?: SellOutFacts;
   persist?: PersistFacts;
+  payout?: PayoutFacts;
   handshakes?: HandshakeFacts;
   pack?: PackFacts;
   /** What is wrong with the whole, such as an audit that found something. */

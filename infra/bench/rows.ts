@@ -4,7 +4,8 @@ import { slowness } from "./facts.ts";
 import { median, pairedRatio, significant } from "./measure/medians.ts";
 import type { Sample } from "./measure/sample.ts";
 
-export type Group = "grab" | "chain" | "ended" | "durable" | "delay" | "tls" | "persist" | "pack" | "start";
+export type Group =
+  "grab" | "chain" | "ended" | "durable" | "delay" | "tls" | "persist" | "payout" | "pack" | "start";
 
 export interface RowPlan {
   id: string;
@@ -15,7 +16,7 @@ export interface RowPlan {
   target?: { sign: "<=" | ">=" | "<"; value: number };
   /** Absolute figures are held against the target as this machine would show them if it were as fast as the one they were set on. */
   scales?: "rate" | "time";
-  /** Systems whose runs are compared, or parts that are measured once: `persist`, `handshakes`, `pack`. */
+  /** Systems whose runs are compared, or parts that are measured once: `persist`, `payout`, `handshakes`, `pack`. */
   needs: string[];
   figure: (facts: Facts) => number;
   /** Further figures to show with it. */
@@ -261,6 +262,24 @@ const persistRows: RowPlan[] = [
   },
 ];
 
+const payoutRows: RowPlan[] = [
+  {
+    id: "payout-rate",
+    group: "payout",
+    what: "claims/s from MySQL to the built-in ledger, one bucket, two pullers",
+    target: { sign: ">=", value: 20_000 },
+    unit: "1/s",
+    scales: "rate",
+    needs: ["payout"],
+    figure: (facts) => facts.payout?.perSecond ?? Number.NaN,
+    aside: (facts) => ({
+      claims: facts.payout?.claims ?? Number.NaN,
+      payoutUs: facts.payout?.cpuUsPerClaim.payout ?? Number.NaN,
+      mysqlUs: facts.payout?.cpuUsPerClaim.mysql ?? Number.NaN,
+    }),
+  },
+];
+
 const packRows: RowPlan[] = [
   {
     id: "generate-time",
@@ -333,6 +352,7 @@ export const ROWS: readonly RowPlan[] = [
   ...durableRows,
   ...tlsRows,
   ...persistRows,
+  ...payoutRows,
   ...packRows,
 ];
 
@@ -372,6 +392,7 @@ function holds(figure: number, target: RowPlan["target"]): boolean {
 }
 
 function faultsOf(facts: Facts, need: string): string[] {
+  if (need === "payout") return facts.payout?.faults ?? [];
   if (need === "persist") return facts.persist?.faults ?? [];
   if (need === "handshakes") return facts.handshakes?.faults ?? [];
   const found = samples(facts, need).flatMap(({ verdict }) => verdict.faults);

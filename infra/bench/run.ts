@@ -8,6 +8,7 @@ import { measureInterleaved, measureOnce, summarise, type Sample, type System } 
 import { scratchDir } from "./measure/scratch.ts";
 import { measureHandshakes } from "./phases/handshakes.ts";
 import { measurePack } from "./phases/pack.ts";
+import { measurePayout } from "./phases/payout.ts";
 import { measurePersist } from "./phases/persist.ts";
 import { measureSellOut } from "./phases/sell-out.ts";
 import { machineFigures, type Report } from "./report/report.ts";
@@ -55,6 +56,7 @@ export async function bench(options: BenchOptions): Promise<Report> {
     systems: [...facts.series.values()].map(summarise),
     ...(facts.sellOut ? { sellOut: facts.sellOut } : {}),
     ...(facts.persist ? { persist: facts.persist } : {}),
+    ...(facts.payout ? { payout: facts.payout } : {}),
     ...(facts.handshakes ? { handshakes: facts.handshakes } : {}),
     ...(facts.pack ? { pack: facts.pack } : {}),
   };
@@ -94,9 +96,14 @@ async function measureSystems(
     tell("shaking hands");
     facts.handshakes = await measureHandshakes(main, sizes, rounds.over, "tls");
   }
-  if (needs.has("persist")) {
+  // What payout is measured with is the burst of claims that persist has brought into MySQL.
+  if (needs.has("persist") || needs.has("payout")) {
     tell(`letting ${sizes.burst} claims wait for MySQL`);
     facts.persist = await measurePersist(main, world, sizes, rounds.burst, plainBalancer);
+  }
+  if (needs.has("payout")) {
+    tell("paying");
+    facts.payout = await measurePayout(main, plainBalancer);
   }
   await auditMain(stage, facts, tell);
 }

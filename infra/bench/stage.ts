@@ -209,7 +209,8 @@ interface MainPlan {
 function planMain(sizes: Sizes, needs: ReadonlySet<string>): MainPlan {
   const ways = (Object.keys(MAIN_WAYS) as MainWay[]).filter((id) => needs.has(id));
   const isNeeded =
-    ways.length > 0 || ["ended-over", "ended-token", "persist", "handshakes"].some((need) => needs.has(need));
+    ways.length > 0 ||
+    ["ended-over", "ended-token", "persist", "payout", "handshakes"].some((need) => needs.has(need));
   const specs: RoundSpec[] = [];
   const add = (count: number, more: Partial<RoundSpec> = {}): number => {
     const id = specs.length + 1;

@@ -53,7 +53,7 @@ t.test("the topology reads back as what was meant", async (t) => {
       t.equal(topology.balancer.url, `http://127.0.0.1:${ports.page}`);
       t.match(topology, { pack: places.pack, control: places.control, controllers: { length: 2 } });
       for (const bucket of topology.buckets)
-        t.match(bucket, { services: { length: services }, persist: { length: 1 } });
+        t.match(bucket, { services: { length: services }, persist: { length: 1 }, payout: { length: 1 } });
     }),
     { numRuns: 20 },
   );

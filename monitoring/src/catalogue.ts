@@ -39,6 +39,7 @@ const RESULT = {
     "ok",
   ],
 } as const;
+const PAYOUT_STATE = { values: ["pending", "paid", "dead", "held"] } as const;
 const ROUTE = {
   values: ["grab", "result", "wins", "session", "rounds", "start", "page", "receipts"],
 } as const;
@@ -116,6 +117,78 @@ export const CATALOGUE = [
     type: "counter",
     unit: "1",
     help: "Bulk inserts that failed and are tried again.",
+    labels: {},
+  },
+  {
+    name: "payout_claims_total",
+    type: "counter",
+    unit: "1",
+    help: "What became of claims that came up for payment: paid, accepted (to be confirmed), retry, dead or held.",
+    labels: { outcome: { values: ["paid", "accepted", "retry", "dead", "held"] } },
+  },
+  {
+    name: "payout_paid_minor_total",
+    type: "counter",
+    unit: "minor",
+    help: "Money that this process has paid out.",
+    labels: {},
+  },
+  {
+    name: "payout_guarded_total",
+    type: "counter",
+    unit: "1",
+    help: "Claims that the budget guard kept from being paid: somebody must look at each of them.",
+    labels: {},
+  },
+  {
+    name: "payout_failures_total",
+    type: "counter",
+    unit: "1",
+    help: "Payout transactions that failed and are tried again.",
+    labels: {},
+  },
+  {
+    name: "payout_batch_seconds",
+    type: "histogram",
+    unit: "seconds",
+    help: "Time of one batch of claims, from being taken up to the commit.",
+    labels: {},
+    buckets: FAST_SECONDS,
+  },
+  {
+    name: "payout_target_seconds",
+    type: "histogram",
+    unit: "seconds",
+    help: "Time of a request to the wallet or the order system.",
+    labels: { target: { values: ["wallet", "orders"] } },
+    buckets: FAST_SECONDS,
+  },
+  {
+    name: "payouts",
+    type: "gauge",
+    unit: "1",
+    help: "Claims of the bucket by the state of their payout.",
+    labels: { state: PAYOUT_STATE },
+  },
+  {
+    name: "payouts_minor",
+    type: "gauge",
+    unit: "minor",
+    help: "What the claims in each state of payout are worth; without those that nobody has looked at yet.",
+    labels: { state: PAYOUT_STATE },
+  },
+  {
+    name: "payout_feed_claims",
+    type: "gauge",
+    unit: "1",
+    help: "Claims in MySQL that payout has not looked at yet.",
+    labels: {},
+  },
+  {
+    name: "payout_ledger_minor",
+    type: "gauge",
+    unit: "minor",
+    help: "What the built-in ledger says the company has paid.",
     labels: {},
   },
   {

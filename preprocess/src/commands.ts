@@ -1,6 +1,7 @@
 /** The commands of this folder. What a command needs is imported when it runs, so that others start fast. */
 import type { Command } from "commander";
 import { BadInput } from "./errors.ts";
+import type { FairOptions } from "./fair-command.ts";
 import { parentCommand, say } from "./terminal.ts";
 
 /** Adds the commands of this folder. */
@@ -39,6 +40,20 @@ export function register(program: Command): void {
       const { runGenerate } = await import("./plan-command.ts");
       await runGenerate(event, options);
     });
+  preprocess
+    .command("fair <pack>")
+    .description(
+      "makes a round's amounts again from its revealed seed and holds them against pack and commitment",
+    )
+    .requiredOption("--round <round>", "the round")
+    .option("--seed <hex>", "the revealed seed of the round (default: from rounds.json)")
+    .option("--url <url>", "the published rounds.json (default: that of the topology's balancer)")
+    .option("--topology <file>", "topology file (default: $HONGBAO_TOPOLOGY, then the running cluster's)")
+    .option("--state <dir>", "state directory of a running local cluster")
+    .option("--json", "one JSON document")
+    .action(async (pack: string, options: FairOptions) =>
+      (await import("./fair-command.ts")).runFair(pack, options),
+    );
   program
     .command("token [users...]")
     .description("signed user tokens for tests and rehearsals, one user<TAB>token a line")

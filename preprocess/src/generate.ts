@@ -106,7 +106,11 @@ function chooseSeed({ seedHex, force }: GenerateOptions, out: string, isThere: b
 
 /** The master seed beside a pack, or null when it is not there. Throws BadInput when the file holds something else. */
 export function readSeed(packDir: string): Buffer | null {
-  const path = seedPath(packDir);
+  return readSeedFile(seedPath(packDir));
+}
+
+/** The master seed in a file, or null when there is no such file. Throws BadInput when it holds something else. */
+export function readSeedFile(path: string): Buffer | null {
   try {
     const hex = readFileSync(path, "utf8").trim();
     if (/^([0-9a-f]{2}){1,64}$/.test(hex)) return Buffer.from(hex, "hex");

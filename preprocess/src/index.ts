@@ -19,5 +19,6 @@ export * from "./plan.ts";
 export * from "./pack-format.ts";
 export * from "./pack-writer.ts";
 export * from "./generate.ts";
+export * from "./fair.ts";
 export * from "./pack.ts";
 export * from "./user-table.ts";

@@ -103,6 +103,7 @@ export async function writePackFiles(
   files[GREETINGS] = writeWhole(join(dir, GREETINGS), canonicalJson(greetings));
   const { ranges, ...columns } = await writePrizes(dir, input, planned);
   Object.assign(files, columns);
+  checkBudgets(event, ranges);
   const manifest: PackManifest = {
     format: PACK_FORMAT,
     event: {
@@ -129,6 +130,30 @@ export async function writePackFiles(
   const digest = sha256Hex(text);
   writeWhole(join(dir, CHECKSUMS), checksums(files, digest, event));
   return { manifest, digest };
+}
+
+/**
+ * The budget guard: what was drawn is what was granted, to the cent. The event's checks make it so; this holds when they
+ * err, before a pack exists.
+ */
+export function checkBudgets(
+  event: Pick<EventPlan, "budgetMinor" | "rounds">,
+  ranges: readonly PackRange[],
+): void {
+  let drawnMinor = 0;
+  for (const { id, budgetMinor, count } of event.rounds) {
+    const own = ranges.filter(({ round }) => round === id);
+    const amountMinor = own.reduce((sum, range) => sum + range.amountMinor, 0);
+    const prizes = own.reduce((sum, range) => sum + range.count, 0);
+    if (amountMinor !== budgetMinor || prizes !== count) {
+      throw new Error(
+        `round ${id}: drew ${prizes} prizes worth ${amountMinor}, its budget is ${count} worth ${budgetMinor}`,
+      );
+    }
+    drawnMinor += amountMinor;
+  }
+  if (drawnMinor > event.budgetMinor)
+    throw new Error(`drew ${drawnMinor} in all, the event's budget is ${event.budgetMinor}`);
 }
 
 function packRound(round: RoundPlan, seed: Buffer): PackRound {

@@ -58,6 +58,20 @@ export interface BucketPlace {
   payout: ProcessPlace[];
 }
 
+/** A wallet or an order system that payouts go to, in place of the built-in ledger and order book. */
+export interface PayoutTargetPlace {
+  /** Payouts are posted here. */
+  url: string;
+  /** What requests are signed with. */
+  secret: SecretSource;
+  /** An answer that takes longer is unknown, and asked for again. */
+  timeoutMs: number;
+  /** Requests under way from one payout process. */
+  inFlight: number;
+}
+
+export const PAYOUT_TARGETS = ["wallet", "orders"] as const;
+
 export interface BalancerPlace {
   listen: string;
   url: string;
@@ -78,6 +92,10 @@ export interface Topology {
   balancer: BalancerPlace;
   controllers: ProcessPlace[];
   buckets: BucketPlace[];
+  /** Who pays envelopes; the built-in ledger when it is not named. */
+  wallet?: PayoutTargetPlace;
+  /** Who takes the orders of item rounds; the built-in order book when it is not named. */
+  orders?: PayoutTargetPlace;
   secrets: Record<SecretName, SecretSource>;
 }
 
@@ -148,6 +166,16 @@ const bucket = mapField(
   "a bucket: id, slots, redis, mysql, services",
 );
 
+const payoutTarget = mapField(
+  {
+    url: webUrl,
+    secret,
+    timeoutMs: wholeField(100, 60_000).default(3_000),
+    inFlight: wholeField(1, 1_000).default(32),
+  },
+  "{ url: https://…, secret: { env: NAME } or { file: PATH }, timeoutMs, inFlight }",
+).optional();
+
 const topologySchema = mapField(
   {
     slots: z.literal(SLOTS, { error: String(SLOTS) }),
@@ -168,6 +196,8 @@ const topologySchema = mapField(
     ),
     controllers: listField(process, 1, 10, "controllers"),
     buckets: listField(bucket, 1, BUCKETS_MAX, "buckets"),
+    wallet: payoutTarget,
+    orders: payoutTarget,
     secrets: mapField(
       { token: secret, receipt: secret, operator: secret, spop: secret, redis: secret, mysql: secret },
       `six secrets: ${SECRET_NAMES.join(", ")}`,
@@ -220,6 +250,7 @@ export function readTopology(path: string): Topology {
     balancer: { ...balancer, ...(tls ? { tls: { cert: located(tls.cert) } } : {}) },
     controllers: data.controllers,
     buckets: data.buckets,
+    ...locatedTargets(data, located),
     secrets: mapSecrets(data.secrets, located),
   };
   checkIds(topology, refuse);
@@ -227,6 +258,20 @@ export function readTopology(path: string): Topology {
   checkAddresses(topology, refuse);
   checkSecretSources(topology, refuse);
   return topology;
+}
+
+function locatedTargets(
+  data: Partial<Record<(typeof PAYOUT_TARGETS)[number], PayoutTargetPlace | undefined>>,
+  located: (path: string) => string,
+): Pick<Topology, (typeof PAYOUT_TARGETS)[number]> {
+  const targets: Pick<Topology, (typeof PAYOUT_TARGETS)[number]> = {};
+  for (const name of PAYOUT_TARGETS) {
+    const target = data[name];
+    if (target === undefined) continue;
+    const { secret } = target;
+    targets[name] = { ...target, secret: "file" in secret ? { file: located(secret.file) } : secret };
+  }
+  return targets;
 }
 
 function mapSecrets(
@@ -314,14 +359,17 @@ function checkAddresses(topology: Topology, refuse: Refuse): void {
 }
 
 function checkSecretSources(topology: Topology, refuse: Refuse): void {
-  const seenAt = new Map<string, SecretName>();
-  for (const name of SECRET_NAMES) {
-    const source = topology.secrets[name];
+  const seenAt = new Map<string, string>();
+  const once = (source: SecretSource, field: string[], expected: string): void => {
     const key = "env" in source ? `env ${source.env}` : `file ${source.file}`;
     const first = seenAt.get(key);
-    if (first)
-      refuse(["secrets", name], `found ${key} again (also secrets.${first}), expected six different secrets`);
-    seenAt.set(key, name);
+    if (first) refuse(field, `found ${key} again (also ${first}), expected ${expected}`);
+    seenAt.set(key, field.join("."));
+  };
+  for (const name of SECRET_NAMES) once(topology.secrets[name], ["secrets", name], "six different secrets");
+  for (const name of PAYOUT_TARGETS) {
+    const target = topology[name];
+    if (target !== undefined) once(target.secret, [name, "secret"], "a secret of its own");
   }
 }
 

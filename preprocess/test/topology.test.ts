@@ -38,6 +38,26 @@ t.test("the balancer's certificate is found beside the file too", async (t) => {
   t.same(readTopology(writeTopology(dir, { balancer })).balancer.tls, { cert: join(dir, "tls/site.pem") });
 });
 
+const SECRETS_AND = (lines: string): string => `${TOPOLOGY.secrets}\n${lines}`;
+
+t.test("a wallet and an order system may be named; without them there are none", async (t) => {
+  const dir = temporaryDir(t);
+  const plain = readTopology(writeTopology(dir, {}));
+  t.notOk("wallet" in plain || "orders" in plain);
+  const secrets = SECRETS_AND(
+    'wallet: { url: "https://wallet.test/v1/", secret: { file: secrets/wallet }, inFlight: 8 }\n' +
+      'orders: { url: "http://127.0.0.1:9/orders", secret: { env: ORDERS } }',
+  );
+  const topology = readTopology(writeTopology(dir, { secrets }));
+  t.same(topology.wallet, {
+    url: "https://wallet.test/v1",
+    secret: { file: join(dir, "secrets/wallet") },
+    timeoutMs: 3000,
+    inFlight: 8,
+  });
+  t.match(topology.orders, { secret: { env: "ORDERS" }, inFlight: 32 });
+});
+
 interface Refusal {
   what: string;
   parts?: Partial<typeof TOPOLOGY>;
@@ -46,6 +66,29 @@ interface Refusal {
 }
 
 const REFUSALS: Refusal[] = [
+  {
+    what: "a wallet without a secret",
+    parts: { secrets: SECRETS_AND("wallet: { url: https://wallet.test }") },
+    message: /wallet\.secret: .*expected \{ env: NAME \} or \{ file: PATH \}/,
+  },
+  {
+    what: "a wallet with its password in the URL",
+    parts: { secrets: SECRETS_AND("wallet: { url: 'https://me:hush@wallet.test', secret: { env: W } }") },
+    message: /wallet\.url: .*a password in it/,
+  },
+  {
+    what: "a wallet that is signed for with another secret",
+    parts: { secrets: SECRETS_AND("wallet: { url: https://wallet.test, secret: { file: secrets/token } }") },
+    message:
+      /wallet\.secret: found file .*secrets\/token again \(also secrets\.token\), expected a secret of its own/,
+  },
+  {
+    what: "a wallet that may take for ever",
+    parts: {
+      secrets: SECRETS_AND("wallet: { url: https://wallet.test, secret: { env: W }, timeoutMs: 9999999 }"),
+    },
+    message: /wallet\.timeoutMs: found 9999999/,
+  },
   {
     what: "overlapping slots",
     buckets: [bucketText(0, "[[0, 511]]"), bucketText(1, "[[500, 1023]]")],

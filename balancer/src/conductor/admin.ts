@@ -1,13 +1,15 @@
 /** The controller's admin port: what the balancer pulls, what commands ask and order. */
 import type { Router } from "@koa/router";
 import { AdminError, readJson } from "@hongbao/bucket-service";
-import { BadInput, Unreachable } from "@hongbao/preprocess";
+import { BadInput, isUserId, Unreachable } from "@hongbao/preprocess";
 import { z } from "zod";
 import type { BucketWatch } from "./bucket-watch.ts";
 import type { Conductor } from "./conductor.ts";
-import { closeNow, move, openNow, parseMoment, type Wish } from "./requests.ts";
-import type { RoundRecord } from "./records.ts";
+import { targetOf } from "./decide-moves.ts";
+import { closeNow, move, openNow, parseMoment, reveal, rollOver, type Wish } from "./requests.ts";
+import type { RoundRecord, Transfer } from "./records.ts";
 import type { Site } from "./site.ts";
+import type { UserRulesDesk } from "./user-rules.ts";
 
 const time = z.union([z.string().max(64), z.number().int().positive()]).nullish();
 const wishSchema = z.object({
@@ -26,6 +28,32 @@ const logSchema = z.object({
   round: z.int().min(1).max(99).optional(),
 });
 
+const lendSchema = z.object({
+  by: z.string().min(1).max(100),
+  why: z.string().max(1_000).default(""),
+  from: z.string().min(1).max(32),
+  to: z.string().min(1).max(32),
+  count: z.int().positive().max(0xffff_ffff),
+});
+
+/** Transfers that are done and still shown. */
+const DONE_SHOWN_MAX = 20;
+
+const userSchema = z.object({
+  by: z.string().min(1).max(100),
+  why: z.string().max(1_000).default(""),
+  user: z.string().refine(isUserId, { error: "1 to 64 of A-Z a-z 0-9 . _ -" }),
+  rule: z.enum(["allow", "deny"]),
+  /** Every round when it is missing. */
+  round: z.int().min(1).max(99).optional(),
+});
+
+const revealSchema = z.object({
+  by: z.string().min(1).max(100),
+  why: z.string().max(1_000).default(""),
+  seed: z.string().max(128),
+});
+
 const LOG_DEFAULT = 100;
 const LOG_MAX = 10_000;
 
@@ -34,6 +62,7 @@ export interface AdminRoutesParts {
   conductor: Conductor;
   buckets: BucketWatch[];
   site: () => Site | null;
+  users: UserRulesDesk;
 }
 
 export function conductorRoutes(parts: AdminRoutesParts): (router: Router) => void {
@@ -47,13 +76,45 @@ export function conductorRoutes(parts: AdminRoutesParts): (router: Router) => vo
       if (news === null) throw new AdminError(503, "the control store has not answered yet");
       context.body = news;
     });
-    for (const action of ["open", "close", "move"] as const) {
+    for (const action of ["open", "close", "move", "rollover"] as const) {
       router.post(`/rounds/:round/${action}`, async (context) => {
         const round = Number(context.params["round"]);
         const body = await readJson(context);
         context.body = { round: await ordered(() => order(conductor, round, action, body)) };
       });
     }
+    router.post("/rounds/:round/lend", async (context) => {
+      const order = lendSchema.safeParse(await readJson(context));
+      if (!order.success) throw new AdminError(400, z.prettifyError(order.error));
+      const round = Number(context.params["round"]);
+      context.body = { transfer: shown(await ordered(() => conductor.lend({ round, ...order.data }))) };
+    });
+    router.get("/users", (context) => {
+      context.body = parts.users.state();
+    });
+    router.post("/users", async (context) => {
+      const wish = userSchema.safeParse(await readJson(context));
+      if (!wish.success) throw new AdminError(400, z.prettifyError(wish.error));
+      const { user, rule, round = 0, by, why } = wish.data;
+      if (round !== 0 && !conductor.roundIds.includes(round)) {
+        throw new AdminError(400, `round: found ${round}, expected one of ${conductor.roundIds.join(", ")}`);
+      }
+      context.body = await ordered(() => parts.users.change({ user, round, rule }, { by, why }));
+    });
+    router.post("/rounds/:round/reveal", async (context) => {
+      const round = Number(context.params["round"]);
+      const wish = revealSchema.safeParse(await readJson(context));
+      if (!wish.success) throw new AdminError(400, z.prettifyError(wish.error));
+      const { seed } = wish.data;
+      const commitment = conductor.commitmentOf(round) ?? "";
+      context.body = {
+        round: await ordered(() =>
+          conductor.change(round, (record, moment) =>
+            reveal(record, wish.data, moment, { seed, commitment }),
+          ),
+        ),
+      };
+    });
     router.get("/log", async (context) => {
       const limit = Number(context.query["limit"] ?? LOG_DEFAULT);
       if (!Number.isInteger(limit) || limit < 1 || limit > LOG_MAX) {
@@ -85,7 +146,7 @@ async function ordered<T>(work: () => Promise<T>): Promise<T> {
 async function order(
   conductor: Conductor,
   round: number,
-  action: "open" | "close" | "move",
+  action: "open" | "close" | "move" | "rollover",
   body: Record<string, unknown>,
 ): Promise<RoundRecord> {
   const parsed = wishSchema.safeParse(body);
@@ -111,6 +172,8 @@ async function order(
         return closeNow(record, wish, moment);
       case "move":
         return move(record, wish, moment, closing);
+      case "rollover":
+        return rollOver(record, wish, moment, targetOf(conductor.world(), round));
     }
   });
 }
@@ -136,6 +199,10 @@ function controllerState({ id, conductor, buckets, site }: AdminRoutesParts): Re
       mysql: seen.reachable ? (buckets[index]!.state?.mysql ?? "down") : "down",
       lagRows: buckets[index]!.state?.journal.waiting ?? null,
     })),
+    transfers: [
+      ...world.transfers.filter(({ state }) => state === "done").slice(-DONE_SHOWN_MAX),
+      ...world.transfers.filter(({ state }) => state !== "done"),
+    ].map((transfer) => ({ ...shown(transfer), trouble: conductor.transfers.troubleOf(transfer.n) })),
     rounds: conductor.roundIds.flatMap((round) => {
       const record = world.records.get(round);
       if (record === undefined) return [];
@@ -155,4 +222,9 @@ function controllerState({ id, conductor, buckets, site }: AdminRoutesParts): Re
       return [{ ...rest, changed: change, marks: conductor.marksOf(round), buckets: inBuckets }];
     }),
   };
+}
+
+/** A transfer without its runs. */
+function shown({ n, kind, from, to, round, toRound, count, moved, state, change }: Transfer): object {
+  return { n, kind, from, to, round, toRound, count, moved, state, by: change.by, atMs: change.atMs };
 }

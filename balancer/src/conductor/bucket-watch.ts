@@ -1,6 +1,6 @@
 /** Watches one bucket through the admin ports of its processes: whichever answers. A slow bucket delays no other. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { AdminClient, AdminState } from "@hongbao/bucket-service";
+import type { AdminClient, AdminRound, AdminState, MoveAnswer } from "@hongbao/bucket-service";
 import { BucketClock } from "./clock.ts";
 import { keyHash, type Installation, type SeenBucket } from "./decide.ts";
 
@@ -56,6 +56,9 @@ export class BucketWatch {
       unsure: !reachable && !failed,
       refusing: this.#refusing,
       fenced: this.#state !== null && this.#state.fenced !== null,
+      mysql: this.#state?.mysql === "ok",
+      epoch: this.#state?.epoch ?? "",
+      moves: this.#state?.moves ?? 0,
       nowMs: this.#clock.nowMs(monotonicMs),
       rounds: new Map(this.#state?.rounds.map((round) => [round.round, round]) ?? []),
     };
@@ -113,9 +116,41 @@ export class BucketWatch {
     this.#parts.onInstalled?.();
   }
 
+  /** Tells that nothing follows an empty stock. Errors: Unreachable. */
+  async setFinal(round: number, stock: number): Promise<void> {
+    const isFinal = await this.#call((client) => client.setFinal(round, stock));
+    const known = this.#round(round);
+    if (isFinal && known?.stock === stock) known.final = true;
+    // Stock came, and is better looked at before anything else is decided.
+    else await this.look();
+  }
+
+  /** One half of a transfer; afterwards the bucket is looked at. Errors: Unreachable (outcome unknown). */
+  async move<T>(half: (client: AdminClient) => Promise<MoveAnswer<T>>): Promise<MoveAnswer<T>> {
+    const answer = await this.#call(half);
+    await this.look();
+    return answer;
+  }
+
+  /** A process that fails is not the one that is asked next. */
+  async #call<T>(work: (client: AdminClient) => Promise<T>): Promise<T> {
+    const { clients } = this.#parts;
+    const asked = this.#client;
+    try {
+      return await work(clients[asked]!);
+    } catch (error) {
+      if (this.#client === asked) this.#client = (asked + 1) % clients.length;
+      throw error;
+    }
+  }
+
+  #round(round: number): AdminRound | undefined {
+    return this.#state?.rounds.find((each) => each.round === round);
+  }
+
   /** So that the next step of an opening need not wait for the next look. */
   #remember(round: number, { v, opensAtMs, closesAtMs, key }: Installation): void {
-    const known = this.#state?.rounds.find((each) => each.round === round);
+    const known = this.#round(round);
     if (known === undefined || known.v > v) return;
     Object.assign(known, { v, opensAtMs, closesAtMs, hasKey: key !== null });
     known.keyHash = key === null ? null : keyHash(key);

@@ -8,15 +8,18 @@ import { judgeNow } from "./clock.ts";
 import { decide, isOver, type Action, type World } from "./decide.ts";
 import { Lease } from "./lease.ts";
 import { roundsJson, startFile } from "./publish.ts";
-import type { LogEntry, Records, RoundRecord, Stored } from "./records.ts";
+import type { LogEntry, Records, RoundRecord, Stored, Transfer } from "./records.ts";
 import type { Moment } from "./requests.ts";
 import { RoundMarks, type Marks } from "./marks.ts";
+import { Transfers, type LendOrder } from "./transfers.ts";
 
 const TICK_MS = 100;
 /** One tick goes on while it makes progress: an opening takes five steps, and nobody wants to wait five ticks. */
 const STEPS_MAX = 8;
 /** A step waits this long for slow buckets before the next one is looked at. */
 const STEP_MS_MAX = 300;
+/** A bucket that failed is not told again at once. */
+const RETRY_MS = 100;
 /** An operator's change may lose against the conductor's own; then it is planned again on what is there now. */
 const TRIES_MAX = 5;
 
@@ -31,6 +34,8 @@ export interface ConductorParts {
   monotonicMs: () => number;
   wallMs: () => number;
   sleep: (ms: number) => Promise<void>;
+  /** Whether it may lend by itself (default: yes); orders are carried out in any case. */
+  lend?: () => boolean;
   onTick?: (seconds: number) => void;
   /** The control store failed, or works again (null). */
   onTrouble?: (error: unknown) => void;
@@ -40,6 +45,7 @@ export interface ConductorParts {
 export class Conductor {
   readonly lease: Lease;
   readonly marks = new RoundMarks();
+  readonly transfers: Transfers;
   readonly #parts: ConductorParts;
   readonly #roundIds: number[];
   readonly #stopping = new AbortController();
@@ -54,6 +60,18 @@ export class Conductor {
     this.#parts = parts;
     this.#roundIds = parts.manifest.rounds.map(({ id }) => id);
     this.lease = new Lease(parts.id, parts.records, parts.monotonicMs);
+    this.transfers = new Transfers({
+      self: this.#self,
+      records: parts.records,
+      buckets: parts.buckets,
+      epoch: () => this.#epoch ?? "",
+      monotonicMs: parts.monotonicMs,
+      nowMs: () => this.nowMs(),
+    });
+  }
+
+  get #self(): string {
+    return `controller ${this.#parts.id}`;
   }
 
   /** The name of the control store; null before it answered. */
@@ -97,7 +115,10 @@ export class Conductor {
       rounds: this.#roundIds,
       records: new Map(Array.from(this.#records, ([round, { value }]) => [round, value])),
       keys: this.#keys,
-      self: `controller ${this.#parts.id}`,
+      plans: this.#parts.manifest.rounds,
+      transfers: this.transfers.all(),
+      lend: this.#parts.lend?.() ?? true,
+      self: this.#self,
     };
   }
 
@@ -143,12 +164,15 @@ export class Conductor {
       await records.logChange(value);
       if (value.state !== "scheduled" && !this.#keys.has(round)) await this.#readKey(round);
     }
+    await this.transfers.read();
     for (let step = 0; step < STEPS_MAX; step += 1) {
       const world = this.world();
       this.marks.look(world);
-      const actions = decide(world);
+      const actions = decide(world).filter((action) => this.#isDue(action));
       if (actions.length === 0) break;
-      const done = Promise.allSettled(actions.map((action) => this.#act(action)));
+      const isTransfer = (action: Action): boolean => action.kind === "transfer";
+      const others = actions.filter((action) => !isTransfer(action)).map((action) => this.#act(action));
+      const done = Promise.allSettled([...others, this.#inOrder(actions.filter(isTransfer))]);
       const results = await Promise.race([done, this.#parts.sleep(STEP_MS_MAX).then(() => null)]);
       const failed = results?.find((result) => result.status === "rejected");
       if (failed) throw failed.reason;
@@ -156,6 +180,20 @@ export class Conductor {
       if (results === null) break;
     }
     await this.lease.beat();
+  }
+
+  #isDue(action: Action): boolean {
+    return !("transfer" in action) || this.transfers.isDue(action.transfer);
+  }
+
+  /** New transfers are made one after the other, and none after one that was not: their numbers have no gaps. */
+  async #inOrder(actions: Action[]): Promise<void> {
+    for (const action of actions) {
+      if (action.kind !== "transfer") continue;
+      const isMade = await this.transfers.put(action.next);
+      this.#parts.onAction?.(action, isMade ? "done" : "another controller was faster");
+      if (!isMade) return;
+    }
   }
 
   async #readKey(round: number): Promise<void> {
@@ -185,7 +223,24 @@ export class Conductor {
           .install(action.round, action.installation);
         return;
       }
+      case "final": {
+        const bucket = buckets.find(({ id }) => id === action.bucket)!;
+        // A bucket that cannot be told ends by itself a moment later.
+        await bucket.setFinal(action.round, action.stock).catch(() => this.#parts.sleep(RETRY_MS));
+        return;
+      }
+      case "out":
+      case "in": {
+        const outcome = await this.transfers.take(action.transfer);
+        return onAction?.(action, outcome);
+      }
+      case "transfer":
+        return this.#inOrder([action]);
     }
+  }
+
+  #noSuchRound(round: number): BadInput {
+    return new BadInput(`round: found ${round}, expected one of ${this.#roundIds.join(", ")}`);
   }
 
   async #reread(round: number): Promise<void> {
@@ -203,9 +258,7 @@ export class Conductor {
     plan: (record: RoundRecord, moment: Moment, closing: TimeExpression | null) => RoundRecord,
   ): Promise<RoundRecord> {
     const { records, closings } = this.#parts;
-    if (!this.#roundIds.includes(round)) {
-      throw new BadInput(`round: found ${round}, expected one of ${this.#roundIds.join(", ")}`);
-    }
+    if (!this.#roundIds.includes(round)) throw this.#noSuchRound(round);
     const { nowMs, buckets } = this.world();
     if (nowMs === null) throw new Unreachable("no bucket is within reach, so nobody knows what time it is");
     const clocks = buckets.flatMap((bucket) => (bucket.reachable ? (bucket.nowMs ?? []) : []));
@@ -215,6 +268,7 @@ export class Conductor {
         throw new Unreachable(`round ${round} is not known yet: its buckets have not answered`);
       const slowestMs = Math.min(nowMs, ...clocks);
       const next = plan(before.value, { nowMs, slowestMs }, closings.get(round) ?? null);
+      if (next === before.value) return next;
       const stored = await records.putRound(next, before);
       if (stored !== null) {
         this.#records.set(round, stored);
@@ -223,6 +277,14 @@ export class Conductor {
       }
     }
     throw new Unreachable(`round ${round} keeps changing; look at "round list" and try again`);
+  }
+
+  /** An operator's loan. Throws BadInput and Unreachable. */
+  async lend(order: LendOrder): Promise<Transfer> {
+    if (!this.#roundIds.includes(order.round)) throw this.#noSuchRound(order.round);
+    const made = await this.transfers.lend(order, this.world());
+    this.wake();
+    return made;
   }
 
   async log(limit: number): Promise<LogEntry[]> {
@@ -236,6 +298,11 @@ export class Conductor {
   /** The buckets' time, or our own while none is within reach: only for what people read. */
   nowMs(): number {
     return this.world().nowMs ?? this.#parts.wallMs();
+  }
+
+  /** What was published of a round's draw before the event. */
+  commitmentOf(round: number): string | null {
+    return this.#parts.manifest.rounds.find(({ id }) => id === round)?.commitment ?? null;
   }
 
   marksOf(round: number): Marks {

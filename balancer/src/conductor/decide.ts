@@ -12,7 +12,8 @@
  *   install             a bucket that was away takes it when it is back
  */
 import { createHash } from "node:crypto";
-import type { RoundRecord } from "./records.ts";
+import { decideMoves, mayCome, type MoveAction, type RoundPlan } from "./decide-moves.ts";
+import type { RoundRecord, Transfer } from "./records.ts";
 
 /** One round as a bucket tells it. */
 export interface SeenRound {
@@ -25,6 +26,10 @@ export interface SeenRound {
   left: number;
   issued: number;
   state: "scheduled" | "open" | "closed";
+  /** Empty, and somebody asked since. */
+  dry: boolean;
+  /** Empty, and was told that nothing follows. */
+  final: boolean;
 }
 
 export interface SeenBucket {
@@ -36,6 +41,11 @@ export interface SeenBucket {
   /** It answers, but a round could not be installed a moment ago. */
   refusing: boolean;
   fenced: boolean;
+  /** Whether its MySQL answers. */
+  mysql: boolean;
+  /** Of its load or rebuild, and how many moves its Redis has noted in it. */
+  epoch: string;
+  moves: number;
   /** The bucket's own clock now, also of one out of reach that was seen before. */
   nowMs: number | null;
   rounds: Map<number, SeenRound>;
@@ -49,6 +59,12 @@ export interface World {
   rounds: number[];
   records: Map<number, RoundRecord>;
   keys: Map<number, string>;
+  /** The rounds as the pack has them, in its order. */
+  plans: RoundPlan[];
+  /** All of them, those that are done too. */
+  transfers: Transfer[];
+  /** Whether the conductor may lend by itself. */
+  lend: boolean;
   /** Who is acting, for the log. */
   self: string;
 }
@@ -65,13 +81,15 @@ export type Action =
   /** Create or replace the record, if it still is as it was seen. */
   | { kind: "change"; round: number; next: RoundRecord }
   | { kind: "decideKey"; round: number }
-  | { kind: "install"; round: number; bucket: string; installation: Installation };
+  | { kind: "install"; round: number; bucket: string; installation: Installation }
+  | MoveAction;
 
 export function decide(world: World): Action[] {
-  return world.rounds.flatMap((round) => {
+  const rounds = world.rounds.flatMap((round) => {
     const record = world.records.get(round);
     return record === undefined ? seed(world, round) : decideRound(world, record);
   });
+  return [...rounds, ...decideMoves(world)];
 }
 
 /** The first record of a round: what the load put into the buckets. */
@@ -195,16 +213,18 @@ const CLOSED_MARGIN_MS = 1_000;
 
 /**
  * Whether nobody can win in the round any more, in any bucket: each one has the newest times, and is past its closing or
- * has nothing left. A bucket out of reach is over only by its clock; what it has left cannot be known.
+ * has nothing left and will get nothing. A bucket out of reach is over only by its clock; what it has left cannot be known.
  */
 export function isOver(world: World, round: number): boolean {
   const record = world.records.get(round);
   if (record === undefined || record.state === "scheduled") return false;
+  const isComing = mayCome(world, round);
   return world.buckets.every((bucket) => {
     const seen = bucket.rounds.get(round);
     if (seen === undefined || seen.v !== record.v) return false;
     if (bucket.reachable) {
-      return seen.state === "closed" || (seen.state === "open" && seen.left === 0 && !bucket.fenced);
+      const isOut = seen.state === "open" && seen.left === 0 && seen.final && !bucket.fenced;
+      return seen.state === "closed" || (isOut && !isComing);
     }
     const { nowMs } = bucket;
     return nowMs !== null && record.closesAtMs !== null && nowMs >= record.closesAtMs + CLOSED_MARGIN_MS;

@@ -34,6 +34,7 @@ function publicRound(round: PackRound, record: RoundRecord, eventTitle: unknown)
     perUser,
     spreadMs,
     commitment,
+    ...(record.seed === undefined ? {} : { seed: record.seed }),
     ...(item === undefined ? {} : { item: { sku: item.sku, title: item.title, price: item.priceMinor } }),
   };
 }

@@ -5,6 +5,8 @@
  *   epoch        names this memory; made once
  *   rounds/R     a round's times and state; every change is a compare-and-set
  *   keys/R       the round's key; created once, at the opening, and never changed
+ *   transfers/N  prizes that move, in the order in which that was decided, without gaps
+ *   users        what operators said of single users, whole (user-rules.ts)
  *   lease        which controller says that it leads; nothing depends on it
  *   log/T-…      one entry for each change, never changed
  */
@@ -30,6 +32,10 @@ const roundSchema = z.object({
   closesAtMs: ms.nullable(),
   /** Whether the start file may show the key: every bucket within reach has it. */
   published: z.boolean(),
+  /** An operator ordered that the closed round's rest goes on, whatever the event says. */
+  rollover: z.boolean().optional(),
+  /** The round's seed in hex, once it was revealed: then everybody can make its amounts again. */
+  seed: z.string().optional(),
   change: changeSchema,
 });
 
@@ -38,6 +44,37 @@ const roundSchema = z.object({
  *       \___________________closing time, or by command______________________________^
  */
 export type RoundRecord = z.infer<typeof roundSchema>;
+
+/** How far a bucket's Redis had come at a step: which epoch, and how many moves it had noted. */
+const markSchema = z.object({ epoch: z.string(), moves: z.int().min(0) });
+
+const transferSchema = z.object({
+  n: z.int().positive(),
+  /** Number of this record's changes. */
+  step: z.int().positive(),
+  kind: z.enum(["lend", "roll"]),
+  from: z.string(),
+  to: z.string(),
+  round: z.int().min(1).max(99),
+  toRound: z.int().min(1).max(99),
+  /** IDs wanted; null is all that is left. */
+  count: z.int().positive().nullable(),
+  /** The lender's epoch: a rebuild makes what was cut in another one void. */
+  epoch: z.string(),
+  state: z.enum(["leaving", "arriving", "done"]),
+  /** Ordered by command. */
+  ordered: z.boolean(),
+  /** While it is arriving: the IDs that nobody has. */
+  runs: z.array(z.object({ lo: z.int().positive(), count: z.int().positive() })),
+  /** IDs that left. */
+  moved: z.int().min(0),
+  left: markSchema.nullable(),
+  arrived: markSchema.nullable(),
+  change: changeSchema,
+});
+
+/** leaving --> arriving --> done; leaving --nothing was left--> done. See decide-moves.ts. */
+export type Transfer = z.infer<typeof transferSchema>;
 
 const keySchema = z.object({ key: z.string().min(16), atMs: ms, by: z.string() });
 const epochSchema = z.object({ epoch: z.string() });
@@ -114,6 +151,34 @@ export class Records {
     return (await this.key(round))!;
   }
 
+  async transfer(n: number): Promise<Stored<Transfer> | null> {
+    return this.#get(`transfers/${transferName(n)}`, transferSchema);
+  }
+
+  /** The number of the newest transfer; 0 without any. */
+  async newestTransfer(): Promise<number> {
+    const newest = (await this.#store.list("transfers/")).at(-1);
+    return newest === undefined ? 0 : Number(newest.slice("transfers/".length));
+  }
+
+  /** Creates (before null) or replaces a transfer; null when somebody else was faster. What is logged is logged first. */
+  async putTransfer(next: Transfer, before: Stored<Transfer> | null): Promise<Stored<Transfer> | null> {
+    if (before !== null) await this.logTransfer(before.value);
+    const condition = before === null ? { ifNoneMatch: true as const } : { ifMatch: before.etag };
+    const etag = await this.#store.put(`transfers/${transferName(next.n)}`, JSON.stringify(next), condition);
+    if (etag === null) return null;
+    await this.logTransfer(next);
+    return { value: next, etag };
+  }
+
+  /** Orders are logged when they are given, all transfers when they are done; like logChange(). */
+  async logTransfer({ n, step, state, ordered, round, change }: Transfer): Promise<void> {
+    if (state !== "done" && !(ordered && step === 1)) return;
+    const name = `log/${logTime(change.atMs)}-transfer-${transferName(n)}-${step}`;
+    const entry: LogEntry = { ...change, what: `${change.what} (transfer ${n})`, round };
+    await this.#store.put(name, JSON.stringify(entry), { ifNoneMatch: true });
+  }
+
   async lease(): Promise<Stored<{ id: string; beat: number }> | null> {
     return this.#get("lease", leaseSchema);
   }
@@ -153,7 +218,12 @@ export class Records {
   }
 }
 
+/** So that names sort by number. */
+function transferName(n: number): string {
+  return String(n).padStart(8, "0");
+}
+
 /** So that names sort by time. */
-function logTime(atMs: number): string {
+export function logTime(atMs: number): string {
   return String(Math.round(atMs)).padStart(15, "0");
 }

@@ -1,5 +1,12 @@
 /** What an operator asks for, as the round's next record: pure functions that throw BadInput with the reason. */
-import { BadInput, closingTime, durationMs, timestampMs, type TimeExpression } from "@hongbao/preprocess";
+import {
+  BadInput,
+  closingTime,
+  commitmentOf,
+  durationMs,
+  timestampMs,
+  type TimeExpression,
+} from "@hongbao/preprocess";
 import { changed } from "./decide.ts";
 import type { RoundRecord } from "./records.ts";
 
@@ -105,6 +112,49 @@ export function move(
   const what = `moved: opens ${iso(record.opensAtMs)} -> ${iso(opensAtMs)}, closes ${iso(record.closesAtMs)} -> ${iso(closesAtMs)}`;
   const fields = { opensAtMs, closesAtMs, v: record.v + 1 };
   return changed(record, { atMs: nowMs, by: wish.by, why: wish.why, what, ...fields });
+}
+
+/** Lets the rest of a closed round go on, also when the event says that it is held. `target` is where to, if anywhere. */
+export function rollOver(
+  record: RoundRecord,
+  wish: Pick<Wish, "by" | "why">,
+  { nowMs }: Moment,
+  target: number | null,
+): RoundRecord {
+  const { round } = record;
+  if (record.state !== "closed")
+    throw new BadInput(`round ${round} is ${record.state}: only what a closed round did not give goes on`);
+  if (target === null) {
+    throw new BadInput(
+      `round ${round}: no later round of the same kind, item and groups is still to close, so what is left is held`,
+    );
+  }
+  const what = `rollover into round ${target} by command`;
+  return changed(record, { atMs: nowMs, by: wish.by, why: wish.why, what, rollover: true });
+}
+
+/** Publishes the seed of a closed round: nothing of it can be won any more, so everybody may see how it was drawn. */
+export function reveal(
+  record: RoundRecord,
+  wish: Wish,
+  { nowMs }: Moment,
+  { seed, commitment }: { seed: string; commitment: string },
+): RoundRecord {
+  const { round } = record;
+  if (record.state !== "closed") {
+    throw new BadInput(`round ${round} is ${record.state}: its seed can be revealed once it is closed`);
+  }
+  if (!/^[0-9a-f]{64}$/.test(seed) || commitmentOf(Buffer.from(seed, "hex")) !== commitment) {
+    throw new BadInput(`round ${round}: this is not the seed that was committed to (${commitment})`);
+  }
+  if (record.seed === seed) return record;
+  return changed(record, {
+    atMs: nowMs,
+    by: wish.by,
+    why: wish.why,
+    what: "revealed the seed of the draw",
+    seed,
+  });
 }
 
 /** A closing that the event ties to the opening (`+10m`) goes with it, unless it was moved by itself before. */

@@ -1,7 +1,7 @@
 /** `hongbao controller`: the edge of the conductor. Everything is read and checked here. */
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { adminClient, AdminError, adminServer } from "@hongbao/bucket-service";
+import { adminClient, AdminError, adminServer, usersClient } from "@hongbao/bucket-service";
 import { createLogger, createRegistry, type Logger, type Registry } from "@hongbao/monitoring";
 import {
   BadInput,
@@ -20,6 +20,7 @@ import { conductorRoutes } from "./admin.ts";
 import { BucketWatch } from "./bucket-watch.ts";
 import { Conductor } from "./conductor.ts";
 import { eventStore, randomKey, Records } from "./records.ts";
+import { UserRulesDesk, type RuledProcess } from "./user-rules.ts";
 import { readPages, siteHandler, startSite, type Site } from "./site.ts";
 
 export interface ControllerOptions {
@@ -51,13 +52,13 @@ export async function startController(options: ControllerOptions): Promise<{ sto
   const { operator } = readSecrets(topology, ["operator"]);
   const logger = createLogger({ role: "controller", id: place.id });
   const registry = createRegistry({ labels: { role: "controller", id: place.id } });
-  const { conductor, buckets } = await makeConductor(topology, place.id, operator, logger, registry);
+  const { conductor, buckets, users } = await makeConductor(topology, place.id, operator, logger, registry);
   let site: Site | null = null;
   const admin = adminServer({
     operatorSecret: operator,
     registry,
     ready: () => ({ ready: conductor.epoch !== null, why: "the control store has not answered" }),
-    routes: conductorRoutes({ id: place.id, conductor, buckets, site: () => site }),
+    routes: conductorRoutes({ id: place.id, conductor, buckets, site: () => site, users }),
     onError: (error) => {
       // What a caller is told is the caller's matter.
       if (!(error instanceof AdminError)) logger.error({ err: error }, "an admin request failed");
@@ -65,6 +66,7 @@ export async function startController(options: ControllerOptions): Promise<{ sto
   });
   await listenOn(admin, place.admin);
   conductor.start();
+  users.start();
   if (!siteIsElsewhere(topology.balancer.site)) {
     const address = new URL(topology.balancer.site);
     const handler = siteHandler(readPages(SITE_FOLDER), conductor);
@@ -75,6 +77,7 @@ export async function startController(options: ControllerOptions): Promise<{ sto
   return {
     async stop() {
       await site?.stop();
+      await users.stop();
       await conductor.stop();
       await closeServer(admin);
     },
@@ -87,7 +90,7 @@ async function makeConductor(
   operatorSecret: string,
   logger: Logger,
   registry: Registry,
-): Promise<{ conductor: Conductor; buckets: BucketWatch[] }> {
+): Promise<{ conductor: Conductor; buckets: BucketWatch[]; users: UserRulesDesk }> {
   const pack = openPack(topology.pack, { verify: false, memoryBytesMax: 0 });
   const { manifest, digest } = pack;
   pack.close();
@@ -124,7 +127,12 @@ async function makeConductor(
     // Keys stand in installations and must not stand in a log.
     onAction: (action, outcome) =>
       logger.info(
-        { round: action.round, outcome, ...(action.kind === "change" ? { change: action.next.change } : {}) },
+        {
+          round: action.round,
+          outcome,
+          ...("next" in action ? { change: action.next.change } : {}),
+          ...("transfer" in action ? { transfer: action.transfer.n } : {}),
+        },
         action.kind,
       ),
   });
@@ -135,7 +143,26 @@ async function makeConductor(
       if (nowMs !== null) registry.gauge("clock_offset_seconds").set({ bucket }, (nowMs - Date.now()) / 1000);
     }
   });
-  return { conductor, buckets };
+  const users = new UserRulesDesk({
+    store: eventStore(store, manifest.event.id, digest),
+    processes: topology.buckets.flatMap((bucket) => ruledProcesses(bucket, operatorSecret)),
+    nowMs: () => conductor.nowMs(),
+    monotonicMs,
+    self: `controller ${id}`,
+  });
+  return { conductor, buckets, users };
+}
+
+/** Those that obey user rules. */
+function ruledProcesses(
+  { id: bucket, services, payout }: BucketPlace,
+  operatorSecret: string,
+): RuledProcess[] {
+  return [...(Array.isArray(services) ? services : []), ...payout].map(({ id, admin }) => ({
+    bucket,
+    id,
+    client: usersClient({ admin, operatorSecret, timeoutMs: ADMIN_MS_MAX }),
+  }));
 }
 
 /** Services first; persist knows its bucket as well when all of them are gone. Throws BadInput. */

@@ -156,6 +156,7 @@ function publicLines(topology: Topology, rounds: RoundRules[]): string[] {
     "http-request set-var(txn.call) bool(true) if { var(txn.round) -m found }",
     "http-request set-var(txn.call) bool(true) if METH_GET { path /v1/wins }",
     "http-request set-var(txn.call) bool(true) if METH_POST { path /v1/session }",
+    "http-request set-var(txn.call) bool(true) if METH_POST { path /v1/receipts }",
     answerIf("notFound", "if !{ var(txn.call) -m found }"),
     "",
     ...tokenRules(topology.balancer),

@@ -90,7 +90,18 @@ export async function runAudit(options: AuditOptions): Promise<void> {
 }
 
 function tell(report: AuditReport, currency: string): void {
-  const shown = ["generated", "issued", "left", "waiting", "claimed"] as const;
+  const shown = [
+    "generated",
+    "borrowed",
+    "rolledIn",
+    "issued",
+    "left",
+    "burned",
+    "lentOut",
+    "rolledOut",
+    "waiting",
+    "claimed",
+  ] as const;
   const cell = ({ count, amount }: Sum): string[] => [String(count), formatMoney(amount)];
   const rows = [["round", "bucket", ...shown.flatMap((name) => [name, currency])]];
   for (const round of report.rounds) {

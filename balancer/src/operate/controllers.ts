@@ -27,6 +27,22 @@ const bucketOfRound = z.object({
   issued: z.number().optional(),
 });
 
+const transfer = z.object({
+  n: z.number(),
+  kind: z.enum(["lend", "roll"]),
+  from: z.string(),
+  to: z.string(),
+  round: z.number(),
+  toRound: z.number(),
+  /** Wanted; null is all that is left. */
+  count: z.number().nullable(),
+  /** Prizes that left, once that is known. */
+  moved: z.number(),
+  state: z.enum(["leaving", "arriving", "done"]),
+  /** Why it does not go on. */
+  trouble: z.string().nullable(),
+});
+
 const stateSchema = z.object({
   id: z.string(),
   event: z.string(),
@@ -44,6 +60,8 @@ const stateSchema = z.object({
       lagRows: z.number().nullable(),
     }),
   ),
+  /** Those under way, and some that were done last. */
+  transfers: z.array(transfer),
   rounds: z.array(
     z.object({
       round: z.number(),
@@ -61,8 +79,12 @@ const stateSchema = z.object({
   ),
 });
 
+export const readControllerState = (value: unknown): ControllerState | null =>
+  stateSchema.safeParse(value).data ?? null;
+
 /** What a controller's `GET /admin/state` says, as far as commands show it. */
 export type ControllerState = z.infer<typeof stateSchema>;
+export type ControllerTransfer = z.infer<typeof transfer>;
 export type ControllerRound = ControllerState["rounds"][number];
 
 export interface Controllers {

@@ -2,6 +2,7 @@
 import { userInfo } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BadInput, confirmAct, print, printJson, say, table } from "@hongbao/preprocess";
+import { movingTo, transferLine, underWay } from "./move-words.ts";
 import { openControllers, type ControllerRound, type Controllers, type Where } from "./controllers.ts";
 
 export interface RoundListOptions extends Where {
@@ -28,9 +29,15 @@ export function byDefault(): string {
 const time = (ms: number | null): string => (ms === null ? "by command" : new Date(ms).toISOString());
 
 export async function runRoundList(options: RoundListOptions): Promise<void> {
-  const { rounds } = await openControllers(options).state();
-  if (options.json) return printJson({ rounds: rounds.map(shown) });
-  const rows = [["round", "state", "opens", "closes", "buckets", "issued", "left"]];
+  const { rounds, transfers } = await openControllers(options).state();
+  if (options.json) {
+    const withMoves = (round: ControllerRound): Record<string, unknown> => ({
+      ...shown(round),
+      moving: movingTo(transfers, round.round),
+    });
+    return printJson({ rounds: rounds.map(withMoves), transfers });
+  }
+  const rows = [["round", "state", "opens", "closes", "buckets", "issued", "left", "moving"]];
   for (const round of rounds) {
     const { opensAtMs, closesAtMs, state, buckets } = round;
     const current = buckets.filter((bucket) => bucket.current && bucket.reachable).length;
@@ -44,9 +51,11 @@ export async function runRoundList(options: RoundListOptions): Promise<void> {
       `${current} of ${buckets.length}`,
       sum("issued"),
       sum("left"),
+      String(movingTo(transfers, round.round)),
     ]);
   }
   print(table(rows));
+  for (const transfer of underWay(transfers)) print(transferLine(transfer));
 }
 
 function shown({
@@ -90,12 +99,14 @@ export async function runRoundAction(
     say(`not yet in ${behind.join(", ")}: it is installed as soon as the bucket is back`);
 }
 
-function readRound(text: string): number {
+/** A round's number as a command has it. Throws BadInput. */
+export function readRound(text: string): number {
   if (/^[1-9]\d?$/.test(text)) return Number(text);
   throw new BadInput(`round: found "${text}", expected a round's number, 1 to 99`);
 }
 
-async function roundOf(controllers: Controllers, round: number): Promise<ControllerRound> {
+/** Throws BadInput when there is no such round. */
+export async function roundOf(controllers: Controllers, round: number): Promise<ControllerRound> {
   const { rounds } = await controllers.state();
   const found = rounds.find((each) => each.round === round);
   if (found !== undefined) return found;

@@ -14,6 +14,8 @@ import {
   type ClusterFile,
   type Secrets,
 } from "@hongbao/preprocess";
+import { readControllerState, type ControllerTransfer } from "./controllers.ts";
+import { movingTo, transferLine } from "./move-words.ts";
 
 export interface StatusOptions {
   topology?: string;
@@ -46,7 +48,15 @@ export interface StatusReport {
   balancer: { url: string; pid: number | null; state: "ok" | "down" };
   controllers: { id: string; pid?: number; state: "ok" | "down"; leading: boolean }[];
   buckets: BucketStatus[];
-  rounds: { id: number; state: "scheduled" | "open" | "closed"; left: number; issued: number }[];
+  rounds: {
+    id: number;
+    state: "scheduled" | "open" | "closed";
+    left: number;
+    issued: number;
+    moving: number;
+  }[];
+  /** Prizes on their way to another bucket or round; null when no controller tells. */
+  transfers: ControllerTransfer[] | null;
 }
 
 /** Asks everything at once; what does not answer is down, never an error. Throws Unreachable without a topology. */
@@ -60,6 +70,8 @@ export async function readStatus(options: StatusOptions): Promise<StatusReport> 
     Promise.all(topology.controllers.map(({ admin }) => askJson(admin, "/admin/state", secrets.operator))),
     Promise.all(topology.buckets.map((bucket) => bucketStatus(bucket, secrets, cluster))),
   ]);
+  const told = controllers.map(readControllerState).find((state) => state !== null);
+  const transfers = told?.transfers.filter(({ state }) => state !== "done") ?? null;
   const states = buckets.map(({ news }) => news).filter((news) => news !== null);
   const report: StatusReport = {
     state: "ready",
@@ -76,7 +88,8 @@ export async function readStatus(options: StatusOptions): Promise<StatusReport> 
       leading: controllers[index]?.["leading"] === true,
     })),
     buckets: buckets.map(({ status }) => status),
-    rounds: roundsOf(states),
+    rounds: roundsOf(states, transfers ?? []),
+    transfers,
   };
   report.state = overall(report, cluster);
   return report;
@@ -110,14 +123,15 @@ async function bucketStatus(
     adminClient({ admin, operatorSecret: secrets.operator, timeoutMs: ASK_MS_MAX })
       .state()
       .catch(() => null);
-  const [answers, persistAnswers] = await Promise.all([
+  const [answers, persistAnswers, payoutAnswers] = await Promise.all([
     Promise.all(services.map(ask)),
     Promise.all(bucket.persist.map(ask)),
+    Promise.all(bucket.payout.map(ask)),
   ]);
   const news = [...answers, ...persistAnswers].filter((answer) => answer !== null);
   const best = news.find(({ redis }) => redis === "ok") ?? news[0] ?? null;
   const process = (
-    kind: "services" | "persist",
+    kind: "services" | "persist" | "payout",
     id: string,
     answer: AdminState | null | undefined,
   ): ProcessStatus => ({
@@ -128,7 +142,8 @@ async function bucketStatus(
   const redis = best?.redis ?? "down";
   const mysql = best?.mysql ?? "down";
   const up = answers.filter((answer) => answer !== null).length;
-  const complete = up === services.length && persistAnswers.every((answer) => answer !== null);
+  const others = [...persistAnswers, ...payoutAnswers];
+  const complete = up === services.length && others.every((answer) => answer !== null);
   const usable = up > 0 && redis === "ok" && best?.fenced === null;
   return {
     news: best,
@@ -140,7 +155,7 @@ async function bucketStatus(
         admin,
       })),
       persist: bucket.persist.map(({ id }, index) => process("persist", id, persistAnswers[index])),
-      payout: bucket.payout.map(({ id }) => ({ id, state: "down" })),
+      payout: bucket.payout.map(({ id }, index) => process("payout", id, payoutAnswers[index])),
       redis: { state: redis, ...storeOf(cluster?.processes.redis[bucket.id], secrets.redis, "") },
       mysql: {
         state: mysql,
@@ -176,12 +191,15 @@ function storeOf(
 }
 
 /** A round is open when it is in any bucket, closed when it is in all that answer. */
-function roundsOf(states: readonly AdminState[]): StatusReport["rounds"] {
+function roundsOf(
+  states: readonly AdminState[],
+  transfers: readonly ControllerTransfer[],
+): StatusReport["rounds"] {
   const rounds = new Map<number, StatusReport["rounds"][number]>();
   for (const { round, state, left, issued } of states.flatMap((state) => state.rounds)) {
     const known = rounds.get(round);
     if (known === undefined) {
-      rounds.set(round, { id: round, state, left, issued });
+      rounds.set(round, { id: round, state, left, issued, moving: movingTo(transfers, round) });
       continue;
     }
     known.left += left;
@@ -216,7 +234,7 @@ export async function runStatus(options: StatusOptions): Promise<void> {
     ({ id, state, leading }) => `${id} ${state}${leading ? " (leading)" : ""}`,
   );
   print(`controllers: ${controllers.join(", ")}`);
-  const rows = [["bucket", "state", "services", "persist", "Redis", "MySQL", "journal"]];
+  const rows = [["bucket", "state", "services", "persist", "payout", "Redis", "MySQL", "journal"]];
   for (const bucket of report.buckets) {
     const count = (list: ProcessStatus[]): string =>
       `${list.filter(({ state }) => state === "ok").length} of ${list.length}`;
@@ -225,14 +243,16 @@ export async function runStatus(options: StatusOptions): Promise<void> {
       bucket.state,
       count(bucket.services),
       count(bucket.persist),
+      count(bucket.payout),
       bucket.redis.state,
       bucket.mysql.state,
       bucket.lagRows === null ? "?" : String(bucket.lagRows),
     ]);
   }
   print(table(rows));
-  const rounds = [["round", "state", "issued", "left"]];
-  for (const { id, state, issued, left } of report.rounds)
-    rounds.push([String(id), state, String(issued), String(left)]);
+  const rounds = [["round", "state", "issued", "left", "moving"]];
+  for (const { id, state, issued, left, moving } of report.rounds)
+    rounds.push([String(id), state, String(issued), String(left), String(moving)]);
   print(table(rounds));
+  for (const transfer of report.transfers ?? []) print(transferLine(transfer));
 }

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { print, table } from "@hongbao/preprocess";
 import { stopSignal } from "../listen.ts";
+import { transferLine, underWay } from "./move-words.ts";
 import { openControllers, type ControllerRound, type ControllerState, type Where } from "./controllers.ts";
 
 const REDRAW_MS = 500;
@@ -87,7 +88,14 @@ export function watchLines(sight: Sight): string[] {
   const buckets = [["bucket", "reach", "clock", "MySQL", "journal", ""]];
   for (const { id, reachable, clockOffsetMs, mysql, lagRows, fenced } of state.buckets) {
     const offset = clockOffsetMs === null ? "?" : `${(clockOffsetMs / 1000).toFixed(1)} s`;
-    buckets.push([id, reachable ? "yes" : "NO", offset, mysql, String(lagRows ?? "?"), fenced ?? ""]);
+    buckets.push([
+      id,
+      reachable ? "yes" : "NO",
+      offset,
+      mysql,
+      String(lagRows ?? "?"),
+      fenced === null ? "" : `${fenced} (hongbao rebuild --bucket ${id})`,
+    ]);
   }
   return [
     `event ${state.event}   ${state.nowMs === null ? "time unknown: no bucket within reach" : new Date(state.nowMs).toISOString()}`,
@@ -95,6 +103,7 @@ export function watchLines(sight: Sight): string[] {
     ...table(buckets).split("\n"),
     "",
     ...state.rounds.flatMap((round) => roundLines(round, state.nowMs, sight.startFileMs)),
+    ...underWay(state.transfers).map(transferLine),
   ];
 }
 

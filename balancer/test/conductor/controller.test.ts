@@ -287,7 +287,28 @@ t.test("the commands, as an operator has them", async (t) => {
   t.ok(log.entries.some(({ what }) => what.startsWith("opened by command")));
   t.ok(log.entries.some(({ what }) => what.startsWith("closed by command")));
   t.match(await hongbao(["log", "--limit", "0", ...at]), { code: 2 });
-  t.match(await hongbao(["log", "--limit", "2", ...at]), { code: 0, stdout: /closed by command/ });
+  t.match(await hongbao(["log", "--limit", "4", ...at]), { code: 0, stdout: /closed by command/ });
+  // What round 1 had left goes into round 2, and the log says so.
+  await eventually(() => cluster.buckets.every((bucket) => bucket.rounds.get(2)!.left === 20));
+  await eventually(async () => {
+    const { stdout } = await hongbao(["log", "--limit", "2", ...at]);
+    return /rolled 10 prizes in b0 over to round 2/.test(stdout) && /in b1 over/.test(stdout);
+  });
+  const lent = await hongbao([..."round lend 2 --from b1 --to b0 --count 4".split(" "), ...at]);
+  t.match(lent, {
+    code: 0,
+    stdout: "lent 4 prizes of round 2 from b1 to b0\n",
+    stderr: /Will lend up to 4 prizes/,
+  });
+  t.same(
+    cluster.buckets.map((bucket) => bucket.rounds.get(2)!.left),
+    [24, 16],
+  );
+  t.match(await hongbao(["round", "rollover", "2", "--yes", ...at]), {
+    code: 2,
+    stderr: /round 2 is scheduled/,
+  });
+  t.match(await hongbao(["round", "rollover", "1", ...at]), { code: 2, stderr: /give --yes/ });
 });
 
 t.test("no controller, no topology: exit 3, saying what and where", async (t) => {

@@ -38,6 +38,8 @@ function seen(fields: Partial<SeenRound> = {}): SeenRound {
     left: 5,
     issued: 0,
     state: "scheduled",
+    dry: false,
+    final: false,
     ...fields,
   };
 }
@@ -53,6 +55,9 @@ function bucket(
     unsure: false,
     refusing: false,
     fenced: false,
+    mysql: true,
+    epoch: "e1",
+    moves: 0,
     nowMs: NOW,
     rounds: new Map<number, SeenRound>(round === null ? [] : [[1, seen(round)]]),
     ...fields,
@@ -67,6 +72,9 @@ function world(fields: Partial<World> & { record?: RoundRecord; key?: string }):
     rounds: [1],
     records: new Map(record === undefined ? [] : [[1, record]]),
     keys: new Map(key === undefined ? [] : [[1, key]]),
+    plans: [{ id: 1, kind: "envelope", groups: null, leftovers: "next" }],
+    transfers: [],
+    lend: true,
     self: "controller c0",
     ...rest,
   };
@@ -209,7 +217,7 @@ t.test("over: confirmed in every bucket, never guessed", (t) => {
   const opened = record({ ...open, published: true });
   const over = (buckets: SeenBucket[], of: RoundRecord = opened): boolean =>
     isOver(world({ record: of, key: KEY, buckets }), 1);
-  const dry = { ...installed, left: 0 };
+  const dry = { ...installed, left: 0, final: true };
   const closedIn = { ...installed, state: "closed" as const };
   t.ok(over([bucket("b0", dry), bucket("b1", closedIn)]));
   t.notOk(over([bucket("b0", dry), bucket("b1", installed)]), "one has some left");
@@ -282,7 +290,7 @@ function apply(from: World, actions: Action[]): World {
   for (const action of actions) {
     if (action.kind === "change") next.records.set(action.round, action.next);
     else if (action.kind === "decideKey") next.keys.set(action.round, KEY);
-    else {
+    else if (action.kind === "install") {
       const target = buckets.find(({ id }) => id === action.bucket)!;
       const { key, ...times } = action.installation;
       const known = target.rounds.get(action.round)!;
@@ -316,7 +324,7 @@ t.test(
               if (action.installation.key !== null && !current.keys.has(1)) return false;
             } else if (action.kind === "decideKey") {
               if (before?.state !== "open") return false;
-            } else if (before !== undefined) {
+            } else if (action.kind === "change" && before !== undefined) {
               const { next } = action;
               if (order.indexOf(next.state) < order.indexOf(before.state) || next.v < before.v) return false;
               if (next.n !== before.n + 1) return false;

@@ -1,7 +1,7 @@
 import t from "tap";
-import type { TimeExpression } from "@hongbao/preprocess";
+import { commitmentOf, roundSeed, type TimeExpression } from "@hongbao/preprocess";
 import type { RoundRecord } from "../../src/conductor/records.ts";
-import { closeNow, move, openNow, parseMoment } from "../../src/conductor/requests.ts";
+import { closeNow, move, openNow, parseMoment, reveal } from "../../src/conductor/requests.ts";
 
 const NOW = 1_800_000_000_000;
 const moment = { nowMs: NOW, slowestMs: NOW - 7 };
@@ -155,5 +155,21 @@ t.test("times as people write them", (t) => {
       text,
     );
   }
+  t.end();
+});
+
+t.test("reveal: only a closed round, only the seed that was committed to, once", (t) => {
+  const seed = roundSeed(Buffer.alloc(32, 1), 4);
+  const draw = { seed: seed.toString("hex"), commitment: commitmentOf(seed) };
+  const closed = record({ state: "closed" });
+  const next = reveal(closed, wish, moment, draw);
+  t.match(next, { seed: draw.seed, v: 3, n: 6, change: { by: "li", what: /revealed the seed/ } });
+  t.equal(reveal(next, wish, moment, draw), next, "again: nothing changes");
+  for (const state of ["scheduled", "open"] as const) {
+    t.throws(() => reveal(record({ state }), wish, moment, draw), refused(new RegExp(`is ${state}`)));
+  }
+  const other = { ...draw, seed: roundSeed(Buffer.alloc(32, 1), 5).toString("hex") };
+  t.throws(() => reveal(closed, wish, moment, other), refused(/not the seed/));
+  t.throws(() => reveal(closed, wish, moment, { ...draw, seed: "" }), refused(/not the seed/));
   t.end();
 });

@@ -36,6 +36,10 @@ const START_MS = 1_800_000_000_000;
 export interface SimulationOptions {
   seed: number;
   buckets: number;
+  /** Prizes of each round in each bucket. */
+  prizes?: number;
+  /** Users' grabs for each step of the simulation, in the mean; nine of ten come to the first bucket. */
+  demand?: number;
   /** Faults: killed and frozen conductors, failing calls, buckets away. */
   faults: boolean;
 }
@@ -55,19 +59,32 @@ export class Simulation {
   readonly #live: { actor: number; conductor: Conductor; watches: BucketWatch[] }[] = [];
   readonly #seenStates = new Map<number, string>();
   readonly #keys = new Map<string, string>();
+  /** By bucket and round: the IDs that were generated there. */
+  readonly generated = new Map<string, Map<number, number[]>>();
+  /** What users were told, by bucket. */
+  readonly told = new Map<string, number>();
+  readonly #demand: number;
+  /** Without faults nobody may hear a wrong word. */
+  readonly #strict: boolean;
+  #checks = 0;
   #actors = 0;
 
-  constructor({ seed, buckets, faults }: SimulationOptions) {
+  constructor({ seed, buckets, faults, prizes = 10, demand = 0 }: SimulationOptions) {
     this.random = randomFrom(seed);
+    this.#demand = demand;
+    this.#strict = !faults;
     this.calm = !faults;
     this.buckets = Array.from({ length: buckets }, (_, index) => {
       const skewMs = Math.round((this.random() - 0.5) * 2 * SKEW_MS);
       return new ModelBucket(`b${index}`, () => this.nowMs + skewMs);
     });
-    for (const bucket of this.buckets) {
-      bucket.load(1, START_MS + 3_000, START_MS + 12_000);
-      bucket.load(2, START_MS + 4_000, START_MS + 60_000);
-      bucket.load(3, null, null);
+    for (const [index, bucket] of this.buckets.entries()) {
+      const lo = (round: number): number => 1 + (index * ROUNDS.length + round - 1) * prizes;
+      bucket.load(1, START_MS + 3_000, START_MS + 12_000, prizes, lo(1));
+      bucket.load(2, START_MS + 4_000, START_MS + 60_000, prizes, lo(2));
+      bucket.load(3, null, null, prizes, lo(3));
+      const ids = new Map(Array.from(bucket.rounds, ([round, record]) => [round, [...record.ids]]));
+      this.generated.set(bucket.id, ids);
     }
     this.#spawn();
     this.#spawn();
@@ -90,6 +107,7 @@ export class Simulation {
 
   async #step(): Promise<void> {
     if (!this.calm && this.random() < 0.01) this.#fault();
+    for (let many = this.#demand * 2 * this.random(); many > this.random(); many -= 1) this.#grab();
     const ready = this.#calls.filter(({ actor }) => !this.#isFrozen(actor));
     if (ready.length > 0) {
       const call = ready[Math.floor(this.random() * ready.length)]!;
@@ -109,6 +127,21 @@ export class Simulation {
       }
     }
     await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  #grab(): void {
+    const isFirst = this.random() < 0.9;
+    const bucket = isFirst
+      ? this.buckets[0]!
+      : this.buckets[Math.floor(this.random() * this.buckets.length)]!;
+    if (!bucket.up || bucket.redis === "down" || bucket.fenced !== null) return;
+    const round = ROUNDS[Math.floor(this.random() * ROUNDS.length)]!;
+    const word = bucket.grab(round);
+    const isElsewhere = this.buckets.some((each) => each.rounds.get(round)!.left > 0);
+    if (this.#strict && word === "ended" && bucket.phase(round) === "open" && isElsewhere)
+      this.#violate(`round ${round}: ${bucket.id} says ended, and another bucket has some left`);
+    const key = `${bucket.id} ${word}`;
+    this.told.set(key, (this.told.get(key) ?? 0) + 1);
   }
 
   #isFrozen(actor: number): boolean {
@@ -131,8 +164,14 @@ export class Simulation {
       this.#frozenUntil.set(victim.actor, this.nowMs + Math.floor(this.random() * 6_000));
     } else if (kind < 0.6) {
       bucket.up = !bucket.up;
-    } else if (kind < 0.7) {
+    } else if (kind < 0.65) {
       bucket.redis = bucket.redis === "ok" ? "down" : "ok";
+    } else if (kind < 0.7) {
+      bucket.mysql = bucket.mysql === "ok" ? "down" : "ok";
+    } else if (kind < 0.75) {
+      bucket.fenced = bucket.fenced === null ? "went back in time" : null;
+    } else if (kind < 0.8) {
+      bucket.rebuild(this.generated.get(bucket.id)!);
     } else {
       void this.#operate(victim.conductor);
     }
@@ -142,6 +181,7 @@ export class Simulation {
   async #operate(conductor: Conductor): Promise<void> {
     const round = ROUNDS[Math.floor(this.random() * ROUNDS.length)]!;
     const kind = this.random();
+    if (this.random() < 0.3) return this.#lend(conductor, round);
     const wish = { by: "operator", why: "simulation" };
     const later = Math.round(this.nowMs + this.random() * 5_000);
     await conductor
@@ -151,6 +191,12 @@ export class Simulation {
         return closeNow(record, wish, moment);
       })
       .catch(() => undefined);
+  }
+
+  async #lend(conductor: Conductor, round: number): Promise<void> {
+    const pick = (): string => this.buckets[Math.floor(this.random() * this.buckets.length)]!.id;
+    const order = { round, from: pick(), to: pick(), count: 1 + Math.floor(this.random() * 5) };
+    await conductor.lend({ ...order, by: "operator", why: "" }).catch(() => undefined);
   }
 
   #spawn(): void {
@@ -163,7 +209,7 @@ export class Simulation {
     );
     const conductor = new Conductor({
       id: `c${actor}`,
-      manifest: manifestOf(ROUNDS),
+      manifest: manifestOf(ROUNDS, "next"),
       closings: new Map([[3, { kind: "afterOpening", ms: 5_000 }]]),
       records: new Records(this.#storeOf(actor)),
       buckets: watches,
@@ -211,8 +257,16 @@ export class Simulation {
           this.#checkInstall(round, record.key);
           return bucket.put(round, record);
         }),
+      setFinal: (round, stock) => this.#call(actor, async () => bucket.setFinal(round, stock)),
+      moveOut: (order) => this.#call(actor, async () => bucket.moveOut(order, this.#isKilled())),
+      moveIn: (order) => this.#call(actor, async () => bucket.moveIn(order, this.#isKilled())),
       ready: async () => bucket.up,
     };
+  }
+
+  /** Whether the bucket's process dies between the two steps of a move's half. */
+  #isKilled(): boolean {
+    return !this.calm && this.random() < 0.1;
   }
 
   #storeOf(actor: number): ControlStore {
@@ -260,8 +314,29 @@ export class Simulation {
     }
   }
 
+  /** No ID may be issued, or be there to be issued, in two places; `whole`: and none may be missing. */
+  #checkIds(whole: boolean): void {
+    const places = new Map<number, string>();
+    for (const bucket of this.buckets) {
+      for (const [round, { ids, issuedIds, left }] of bucket.rounds) {
+        const place = `${bucket.id} round ${round}`;
+        if (left !== ids.length) this.#violate(`${place}: counts ${left}, holds ${ids.length}`);
+        for (const id of [...ids, ...issuedIds]) {
+          const other = places.get(id);
+          if (other !== undefined) this.#violate(`prize ${id} is in ${place} and in ${other}`);
+          places.set(id, place);
+        }
+      }
+    }
+    const all = [...this.generated.values()].flatMap((rounds) => [...rounds.values()].flat());
+    if (!whole) return;
+    for (const id of all) if (!places.has(id)) this.#violate(`prize ${id} is lost`);
+  }
+
   /** What must hold at any moment. */
   #check(): void {
+    this.#checks += 1;
+    if (this.#checks % 50 === 0 && this.violations.length === 0) this.#checkIds(false);
     for (const round of ROUNDS) {
       const stored = this.store.records.get(`keys/${round}`)?.value;
       const known = this.#keys.get(String(round));
@@ -285,7 +360,8 @@ export class Simulation {
   settle(): void {
     this.calm = true;
     this.#frozenUntil.clear();
-    for (const bucket of this.buckets) Object.assign(bucket, { up: true, redis: "ok" });
+    for (const bucket of this.buckets)
+      Object.assign(bucket, { up: true, redis: "ok", mysql: "ok", fenced: null });
   }
 
   /** What has to be true once everything had time to settle. */
@@ -304,9 +380,30 @@ export class Simulation {
       if (value.state === "open" && !value.published)
         this.#violate(`round ${round} is open and not published`);
     }
+    this.#checkIds(true);
+    const transfers = this.conductors[0]!.transfers.all();
+    for (const { n, state } of transfers) if (state !== "done") this.#violate(`transfer ${n} is ${state}`);
+    this.#checkRest();
     const log = await this.#records.log(10_000);
     const rounds = await this.#records.rounds(ROUNDS);
-    const changes = [...rounds.values()].reduce((sum, { value }) => sum + value.n, 0);
+    const ordered = transfers.filter(({ ordered }) => ordered).length;
+    const changes = [...rounds.values()].reduce(
+      (sum, { value }) => sum + value.n,
+      transfers.length + ordered,
+    );
     if (log.length !== changes) this.#violate(`${changes} changes, ${log.length} in the log`);
+  }
+
+  /** A closed round keeps nothing while a later one is still to close. */
+  #checkRest(): void {
+    const { records } = this.world;
+    for (const round of ROUNDS) {
+      const isNext = ROUNDS.some((later) => later > round && records.get(later)?.state !== "closed");
+      if (records.get(round)?.state !== "closed" || !isNext) continue;
+      for (const bucket of this.buckets) {
+        const { left } = bucket.rounds.get(round)!;
+        if (left > 0) this.#violate(`round ${round} is closed and keeps ${left} in ${bucket.id}`);
+      }
+    }
   }
 }

@@ -32,6 +32,7 @@ function sight(rounds: ControllerRound[], fields: Partial<ControllerState> = {})
       { id: "b0", reachable: true, clockOffsetMs: 0, fenced: null, mysql: "ok", lagRows: 0 },
       { id: "b1", reachable: false, clockOffsetMs: null, fenced: null, mysql: "down", lagRows: null },
     ],
+    transfers: [],
     rounds,
     ...fields,
   };
@@ -80,5 +81,41 @@ t.test("no controller answers: said in one line", (t) => {
   const none: Sight = { controllers: [{ id: "c0", state: null }], startFileMs: new Map(), balancer: "down" };
   t.match(text(none), /c0 down   balancer: down\nno controller answers/);
   t.match(text(sight([], { nowMs: null })), "time unknown: no bucket within reach");
+  t.end();
+});
+
+t.test("prizes that move: how many, from where to where, and what they wait for", (t) => {
+  const loan = {
+    n: 3,
+    kind: "lend" as const,
+    from: "b1",
+    to: "b0",
+    round: 1,
+    toRound: 1,
+    count: 225,
+    moved: 0,
+  };
+  const shown = text(
+    sight([round()], {
+      transfers: [
+        { ...loan, state: "done", trouble: null },
+        { ...loan, n: 4, state: "leaving", trouble: "bucket b1 is away" },
+        {
+          ...loan,
+          n: 5,
+          kind: "roll",
+          to: "b1",
+          toRound: 2,
+          count: null,
+          moved: 1,
+          state: "arriving",
+          trouble: null,
+        },
+      ],
+    }),
+  );
+  t.notMatch(shown, "transfer 3");
+  t.match(shown, "transfer 4: up to 225 prizes, round 1: b1 -> b0, asking b1 (waits: bucket b1 is away)");
+  t.match(shown, "transfer 5: 1 prize, b1: round 1 -> 2, arriving in b1");
   t.end();
 });

@@ -1,5 +1,5 @@
 import t from "tap";
-import { createApi, readGrab, readRetryAfterMs, readWins } from "../../site/api.js";
+import { createApi, readGrab, readReceipts, readRetryAfterMs, readWins } from "../../site/api.js";
 import { readStart } from "../../site/start.js";
 
 const NOW_MS = Date.parse("2027-02-05T12:00:00Z");
@@ -98,6 +98,25 @@ void t.test("the grab needs no preflight: POST, cookie, no header, no body", asy
   t.same([calls[0]?.init.headers, calls[0]?.init.body], [undefined, undefined]);
   t.match(calls[1]?.url, /\?k=k&n=2$/);
 });
+
+void t.test(
+  "receipts: sent as a list without a preflight; kept for later only when nobody took them",
+  async (t) => {
+    const { api, calls } = play({ status: 200, body: { receipts: [{ receipt: "r", result: "restored" }] } });
+    t.match(await api.receipts(["r"]), { taken: [{ receipt: "r", result: "restored" }] });
+    t.match(calls[0], {
+      url: "https://api.example.com/v1/receipts",
+      init: { method: "POST", credentials: "include", body: '["r"]' },
+    });
+    t.equal(calls[0]?.init.headers, undefined);
+    const read = (status: number, body: unknown) =>
+      readReceipts({ status, body, retryAfterMs: 7 } as Parameters<typeof readReceipts>[0]);
+    t.same(read(503, { result: "busy" }), { taken: null, retryAfterMs: 7 });
+    t.same(read(0, null).taken, null);
+    t.same(read(200, {}).taken, null);
+    t.same(read(400, { result: "bad_request" }).taken, []);
+  },
+);
 
 void t.test("a refused connection and a foreign page are busy", async (t) => {
   const { api } = play(new Error("refused"), {

@@ -177,3 +177,25 @@ void t.test(
     await reach(page, "won");
   },
 );
+
+void t.test(
+  "a win that the server has lost: the page shows its receipt, once and quietly",
+  { buffered: true },
+  async (t) => {
+    const { page, server, wrong } = await scene(t, {
+      rounds: [openRound()],
+      grab: () => ({ status: 200, body: envelope(1, 1, 1234) }),
+    });
+    await reach(page, "ready");
+    await press(page);
+    await reach(page, "won");
+    const shown = () => server.asked.filter(({ path }) => path === "/v1/receipts");
+    while (shown().length === 0) await page.waitForTimeout(100);
+    t.match(shown()[0], { method: "POST", headers: { origin: /./ } });
+    t.same(JSON.parse(shown()[0]!.body), ["r-1-1-3f9c2d"]);
+    t.equal(await textOf(page, "worth"), "¥12.34", "to its owner the win was never gone");
+    await page.waitForTimeout(3_000);
+    t.equal(shown().length, 1);
+    t.same(wrong, []);
+  },
+);

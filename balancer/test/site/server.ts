@@ -48,6 +48,7 @@ export interface World {
   result: (round: number) => Answer;
   wins: () => Answer;
   session: () => Answer;
+  receipts: () => Answer;
   /** False plays a browser that does not keep the cookie. */
   cookies: boolean;
   /** True plays an edge whose schedule and start file do not come. */
@@ -59,6 +60,8 @@ export interface Asked {
   path: string;
   query: URLSearchParams;
   headers: IncomingMessage["headers"];
+  /** What was sent, as far as it has come. */
+  body: string;
 }
 
 /** A token with this subject; its signature is nothing, because only the page reads it here. */
@@ -155,6 +158,7 @@ export async function playServer(changes: Partial<World>) {
     result: (round) => ({ status: 200, body: { round, wins: [] } }),
     wins: () => ({ status: 200, body: { wins: [] } }),
     session: () => ({ status: 204, body: "" }),
+    receipts: () => ({ status: 200, body: { receipts: [] } }),
     cookies: true,
     broken: false,
     ...changes,
@@ -185,13 +189,15 @@ export async function playServer(changes: Partial<World>) {
       return world.grab(round, Number(call.query.get("n") ?? 1), (grabs += 1));
     }
     if (RESULT.test(call.path)) return world.result(round);
+    if (call.path === "/v1/receipts") return world.receipts();
     return call.path === "/v1/wins" ? world.wins() : word(404, "no_such_path");
   };
 
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? "/", "http://page");
     const { pathname: path, searchParams: query } = url;
-    const call: Asked = { method: request.method ?? "", path, query, headers: request.headers };
+    const call: Asked = { method: request.method ?? "", path, query, headers: request.headers, body: "" };
+    request.setEncoding("utf8").on("data", (text: string) => (call.body += text));
     asked.push(call);
     const start = world.rounds.find((round) => round.id === Number(START.exec(path)?.[1]));
     if (path === "/") void sendFile(response, "index.html", PAGE_HEADERS);

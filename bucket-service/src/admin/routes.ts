@@ -5,6 +5,8 @@ import type { Pool } from "mysql2/promise";
 import type { BucketPlace, Pack } from "@hongbao/preprocess";
 import type { BucketView } from "../grab/bucket-view.ts";
 import { recordRound } from "../mysql/bucket-record.ts";
+import { Mover } from "../moves/mover.ts";
+import { moveRoutes } from "../moves/routes.ts";
 import { leftOf, phaseOf, type BucketStore } from "../redis/scripts.ts";
 import type { AdminState, RoundRecord } from "./client.ts";
 import { AdminError, readJson } from "./server.ts";
@@ -21,7 +23,15 @@ export function bucketRoutes(parts: {
   mysqlUp: () => boolean;
 }): (router: Router) => void {
   const { frame, store, pool, view } = parts;
+  const mover = new Mover({
+    bucket: frame.bucket.id,
+    pack: frame.pack,
+    store,
+    pool,
+    seq: () => view.seq,
+  });
   return (router) => {
+    moveRoutes({ pack: frame.pack, store, view, mover })(router);
     router.get("/state", async (context) => {
       // As fresh as Redis lets it be; a frozen one must not hold the operator's look up.
       await Promise.race([view.refresh(), sleep(STATE_WAIT_MS_MAX)]);
@@ -56,6 +66,8 @@ function adminState({ frame, roles, view, mysqlUp }: Parameters<typeof bucketRou
     id: frame.id,
     roles,
     packDigest: frame.pack.digest,
+    epoch: state?.epoch ?? "",
+    moves: state?.moves ?? 0,
     timeMs: Math.round(view.nowMs()),
     fenced: view.fenceReason,
     journal: { waiting: state === null ? 0 : state.seq - state.acked },
@@ -72,6 +84,8 @@ function adminState({ frame, roles, view, mysqlUp }: Parameters<typeof bucketRou
       left: leftOf(round),
       issued: round.issued,
       state: phaseOf(round, view.nowMs()),
+      dry: leftOf(round) === 0 && round.dryAtMs !== null,
+      final: leftOf(round) === 0 && round.final === round.stock,
     })),
   };
 }

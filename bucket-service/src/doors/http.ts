@@ -4,6 +4,7 @@ import Koa from "koa";
 import { answerTable, type AnswerWord, type AnswerWriter } from "../grab/answers.ts";
 import type { GrabCore } from "../grab/grab-core.ts";
 import type { WinsReader, WinsFound } from "../grab/wins.ts";
+import { RECEIPTS_MAX, type ReceiptAnswer } from "../receipts/desk.ts";
 import { GrabDesk } from "./grab-desk.ts";
 import type { Identity } from "./identity.ts";
 
@@ -17,9 +18,20 @@ export interface HttpDoorParts {
   writer: AnswerWriter;
   identity: Identity;
   wins: WinsReader;
+  /** Whether an operator has denied the user; then nothing is paid. */
+  isDenied?: (user: string, round: number) => boolean;
+  receipts: {
+    take: (receipts: readonly string[], user: string) => Promise<ReceiptAnswer[]>;
+    /** Whether this bucket's stores may be asked. */
+    ready: () => boolean;
+  };
   /** When a round opens, ms since 1970, as far as the bucket knows. */
   opensAtMs: (round: number) => number | null;
-  onAnswer?: (route: "grab" | "result" | "wins", word: AnswerWord | "ok", milliseconds: number) => void;
+  onAnswer?: (
+    route: "grab" | "result" | "wins" | "receipts",
+    word: AnswerWord | "ok",
+    milliseconds: number,
+  ) => void;
   onError?: (error: unknown) => void;
 }
 
@@ -66,7 +78,7 @@ function grab(
   response: ServerResponse,
 ): void {
   const began = performance.now();
-  // No endpoint takes a body; whatever was sent is read past.
+  // A grab takes no body; whatever was sent is read past.
   request.resume();
   const { round, n, key } = route;
   const user = parts.core.has(round) ? parts.identity.userOf(request.headers) : null;
@@ -98,7 +110,7 @@ function send(response: ServerResponse, word: AnswerWord, body: string, stock: n
 
 /** Everything but the grab. */
 function restOfApi(parts: HttpDoorParts): Koa {
-  const { core, writer, identity, wins } = parts;
+  const { core, writer, identity, wins, isDenied } = parts;
   const app = new Koa();
   app.on("error", (error: unknown) => parts.onError?.(error));
   const router = new Router();
@@ -125,8 +137,26 @@ function restOfApi(parts: HttpDoorParts): Koa {
     const found = await wins.of(user);
     if (found.wins.length === 0 && !found.complete)
       return answer(context, parts, "wins", "busy", writer.other("busy"));
-    const bodies = list(user, found).map((body) => `${body.slice(0, -1)},"payout":"pending"}`);
+    const bodies = list(user, found).map((body, index) => {
+      const { round, payout = "pending" } = found.wins[index]!;
+      const shown = payout === "pending" && isDenied?.(user, round) === true ? "held" : payout;
+      return `${body.slice(0, -1)},"payout":"${shown}"}`;
+    });
     answer(context, parts, "wins", "ok", `{"wins":[${bodies.join(",")}]}`);
+  });
+
+  router.post("/v1/receipts", async (context) => {
+    const user = identity.userOf(context.headers);
+    if (user === null)
+      return answer(context, parts, "receipts", "unauthorized", writer.other("unauthorized"));
+    const list = await readReceipts(context.req);
+    if (list === null) {
+      const message = `expected a JSON list of up to ${RECEIPTS_MAX} receipts`;
+      return answer(context, parts, "receipts", "bad_request", writer.other("bad_request", { message }));
+    }
+    if (!parts.receipts.ready()) return answer(context, parts, "receipts", "busy", writer.other("busy"));
+    const receipts = await parts.receipts.take(list, user);
+    answer(context, parts, "receipts", "ok", JSON.stringify({ receipts }));
   });
 
   // A fault of ours is never shown as one: whoever asks is told to come again.
@@ -148,12 +178,32 @@ function restOfApi(parts: HttpDoorParts): Koa {
 function answer(
   context: Koa.Context,
   parts: HttpDoorParts,
-  route: "result" | "wins",
+  route: "result" | "wins" | "receipts",
   word: AnswerWord | "ok",
   body: string,
 ): void {
   parts.onAnswer?.(route, word, 0);
   plain(context, word, body);
+}
+
+const RECEIPT_BYTES_MAX = 65_536;
+
+/** The list in a request's body, or null when it is too long or something else. */
+async function readReceipts(request: IncomingMessage): Promise<string[] | null> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > RECEIPT_BYTES_MAX) return null;
+    chunks.push(chunk);
+  }
+  try {
+    const value: unknown = JSON.parse(Buffer.concat(chunks).toString("utf8"));
+    const isList = Array.isArray(value) && value.length <= RECEIPTS_MAX;
+    return isList && value.every((each) => typeof each === "string") ? value : null;
+  } catch {
+    return null;
+  }
 }
 
 function plain(context: Koa.Context, word: AnswerWord | "ok", body: string): void {

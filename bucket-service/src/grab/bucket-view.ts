@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { BucketState, BucketStore, RoundState } from "../redis/scripts.ts";
+import type { Fence } from "./fence.ts";
 
 /**
  * What this process believes about its bucket, and whether it may use its Redis.
@@ -8,27 +9,25 @@ import type { BucketState, BucketStore, RoundState } from "../redis/scripts.ts";
  *                     │                  │
  *                     └──── the bucket went back in time ──> fenced (until proof succeeds: after a rebuild)
  *
+ * A process that is sure of a loss tells the others (fence.ts): a restarted one would know nothing of it.
+ *
  * Only in `ok` may a grab go to Redis. The poll is both the probe that finds Redis back and the news of rounds.
  */
 export type TrustState = "unproven" | "ok" | "away" | "fenced";
 
 export const viewPolicy = { pollMs: 250, pollMsInDoubt: 100, refreshMsMin: 20 } as const;
 
-/**
- * Says whether a Redis state may be trusted, by what MySQL knows of it.
- * `unknown`: MySQL could not be asked.
- */
-export type Proof = (
-  state: BucketState,
-) => Promise<{ verdict: "trusted" | "unknown" } | { verdict: "doubt"; why: string }>;
-
 export class BucketView {
   readonly #store: BucketStore;
-  readonly #prove: Proof;
+  readonly #fenceOf: Fence;
   readonly #listeners: ((state: BucketState) => void)[] = [];
   readonly #stop = new AbortController();
   #trust: TrustState = "unproven";
   #fenceReason: string | null = null;
+  /** What this process knows for sure of a Redis that it has seen going back; it holds for that epoch. */
+  #loss: { epoch: string; why: string } | null = null;
+  /** The copy of Redis whose mark stands, and MySQL's too. */
+  #marked: string | null = null;
   #state: BucketState | null = null;
   #rounds = new Map<number, RoundState>();
   #epoch = "";
@@ -37,9 +36,9 @@ export class BucketView {
   #refreshing: Promise<void> | null = null;
   #refreshedAtMs = 0;
 
-  constructor(store: BucketStore, prove: Proof) {
+  constructor(store: BucketStore, fence: Fence) {
     this.#store = store;
-    this.#prove = prove;
+    this.#fenceOf = fence;
   }
 
   get trust(): TrustState {
@@ -80,6 +79,7 @@ export class BucketView {
   /** A call failed: nothing goes to Redis before a poll has succeeded. */
   callFailed(error: unknown): void {
     const message = error instanceof Error ? error.message : String(error);
+    if (message.startsWith("FENCED-SEQ")) this.#loss = { epoch: this.#epoch, why: message };
     if (message.startsWith("FENCED") || message.startsWith("LOST")) this.#fence(message);
     else if (this.#trust === "ok") this.#trust = "away";
   }
@@ -119,31 +119,61 @@ export class BucketView {
       const seqBefore = this.#seq;
       const state = await this.#store.state();
       this.#clockOffsetMs = state.timeMs - (asked + Date.now()) / 2;
-      await this.#judge(state, seqBefore);
-      this.#state = state;
-      this.#rounds = new Map(state.rounds.map((round) => [round.round, round]));
-      if (this.#trust === "ok") for (const listener of this.#listeners) listener(state);
+      const judged = await this.#judge(state, seqBefore);
+      this.#state = judged;
+      this.#rounds = new Map(judged.rounds.map((round) => [round.round, round]));
+      if (this.#trust === "ok") for (const listener of this.#listeners) listener(judged);
     } catch {
       if (this.#trust === "ok") this.#trust = "away";
     }
   }
 
-  async #judge(state: BucketState, seqBefore: number): Promise<void> {
-    const wentBack = this.#epoch !== "" && (state.epoch !== this.#epoch || state.seq < seqBefore);
-    if (this.#trust === "ok" && !wentBack) return this.sawSeq(state.seq);
-    const proof = await this.#prove(state);
-    if (proof.verdict === "doubt") return this.#fence(proof.why);
-    if (wentBack && (proof.verdict === "unknown" || state.epoch === this.#epoch)) {
-      return this.#fence(
-        `Redis shows epoch ${state.epoch}, seq ${state.seq}; this process has seen ${this.#epoch}, ${seqBefore}`,
-      );
+  /** @returns the state to go by: the one that was proved, when a proof was needed. */
+  async #judge(state: BucketState, seqBefore: number): Promise<BucketState> {
+    const isSame = state.epoch === this.#epoch;
+    if (isSame && state.seq < seqBefore) {
+      const why = `Redis shows ${state.seq} claims issued, this process has seen ${seqBefore}`;
+      this.#loss = { epoch: state.epoch, why };
     }
-    // Without MySQL a process may go on with what it knew, but it may not begin.
-    if (proof.verdict === "unknown" && this.#epoch === "") return;
+    if (this.#loss !== null && this.#loss.epoch === state.epoch) {
+      await this.#fenceAll(state.epoch, state.epoch, this.#loss.why);
+      return state;
+    }
+    if (this.#trust === "ok" && isSame) {
+      this.sawSeq(state.seq);
+      this.#fenceOf.saw(state.epoch, this.#seq);
+      return state;
+    }
+    const proof = await this.#fenceOf.prove();
+    if (proof.verdict === "doubt") {
+      if (proof.epoch === null) this.#fence(proof.why);
+      else await this.#fenceAll(state.epoch, proof.epoch, proof.why);
+      return state;
+    }
+    if (proof.verdict === "unknown") {
+      // Without MySQL a process may go on with what it knew, but it may not begin, and not with another epoch.
+      if (this.#epoch !== "" && !isSame)
+        this.#fence(`Redis is of load ${state.epoch || "none"}, not ${this.#epoch}`);
+      else if (this.#epoch !== "") this.#use(state);
+      return state;
+    }
+    this.#use(proof.state);
+    return proof.state;
+  }
+
+  #use(state: BucketState): void {
+    this.#seq = state.epoch === this.#epoch ? Math.max(this.#seq, state.seq) : state.seq;
     this.#trust = "ok";
     this.#fenceReason = null;
+    this.#loss = null;
+    this.#marked = null;
     this.#epoch = state.epoch;
-    this.#seq = wentBack ? state.seq : Math.max(this.#seq, state.seq);
+  }
+
+  async #fenceAll(shownEpoch: string, epoch: string, why: string): Promise<void> {
+    this.#fence(why);
+    if (this.#marked === shownEpoch) return;
+    if (await this.#fenceOf.mark({ shownEpoch, epoch, why })) this.#marked = shownEpoch;
   }
 
   #fence(why: string): void {

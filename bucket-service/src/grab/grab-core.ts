@@ -1,6 +1,6 @@
 import type { PackRound, UserTable } from "@hongbao/preprocess";
 import { claimField } from "../redis/keys.ts";
-import type { BucketState, BucketStore, GrabReply } from "../redis/scripts.ts";
+import { isDryForGood, type BucketState, type BucketStore, type GrabReply } from "../redis/scripts.ts";
 import type { AnswerWord } from "./answers.ts";
 import { Breather } from "./breather.ts";
 import type { BucketView } from "./bucket-view.ts";
@@ -101,7 +101,7 @@ export class GrabCore {
 
   #learn(state: BucketState): void {
     for (const round of state.rounds)
-      this.#lanes.get(round.round)?.learn(round.stock, round.left, round.waitingRanges.length);
+      this.#lanes.get(round.round)?.learn(round.stock, isDryForGood(round, state.timeMs));
   }
 }
 
@@ -124,7 +124,7 @@ class Lane {
   #listeners: GrabListener[] = [];
   #underWay = 0;
   #scheduled = false;
-  /** The newest stock number known, and the one that was seen empty: equal means ended. */
+  /** The newest stock number known, and the one that was seen empty for good: equal means ended. */
   #stock = 0;
   #emptyStock = -1;
   #key = "";
@@ -165,10 +165,10 @@ class Lane {
     );
   }
 
-  learn(stock: number, left: number, waitingRanges: number): void {
+  learn(stock: number, isOut: boolean): void {
     if (stock < this.#stock) return;
     this.#stock = stock;
-    if (left === 0 && waitingRanges === 0) this.#emptyStock = stock;
+    if (isOut) this.#emptyStock = stock;
   }
 
   wait(field: string, listener: GrabListener): void {
@@ -261,4 +261,6 @@ const refusals: Readonly<Record<number, AnswerWord>> = {
   [-1]: "busy",
   [-2]: "not_open",
   [-4]: "bad_request",
+  // Empty, but some may come yet: nobody remembers it.
+  [-5]: "busy",
 };

@@ -1,5 +1,6 @@
 import type { Pool } from "mysql2/promise";
 import { claimsOfUsers } from "../mysql/claims.ts";
+import type { PayoutState } from "../mysql/payouts.ts";
 import { claimField } from "../redis/keys.ts";
 import type { BucketStore } from "../redis/scripts.ts";
 
@@ -8,6 +9,8 @@ export interface Win {
   round: number;
   n: number;
   prizeId: number;
+  /** How far its payout is, as MySQL knows it; told when all rounds were asked for. */
+  payout?: PayoutState;
 }
 
 /** `complete` false: a store was away, so what is missing here may still have been won. */

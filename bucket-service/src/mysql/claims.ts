@@ -1,5 +1,8 @@
 import type { Connection, Pool, PoolConnection, ResultSetHeader, RowDataPacket } from "mysql2/promise";
+import { lockEpoch } from "./bucket-record.ts";
 import { mysqlErrorCode, mysqlPolicy } from "./connect.ts";
+import { feedPayout } from "./payout-feed.ts";
+import type { PayoutState } from "./payouts.ts";
 import type { JournalClaim } from "../persist/journal.ts";
 
 /** A row of `claims`. */
@@ -15,14 +18,14 @@ export interface PersistableClaim extends ClaimRow {
 /** Rows in one INSERT; beyond about 1,000 the statement only gets longer, not faster. */
 const INSERT_ROWS_MAX = 1000;
 
-const columns = "prize_id, round_id, user_id, n, amount_minor, claimed_at";
+export const CLAIM_COLUMNS = "prize_id, round_id, user_id, n, amount_minor, claimed_at";
 
-function timestamp(ms: number): string {
+export function timestamp(ms: number): string {
   return new Date(ms).toISOString().slice(0, 23).replace("T", " ");
 }
 
-/** VALUES text. Every part is a number of ours or a user ID, whose alphabet holds nothing that needs escaping. */
-function valuesOf(rows: readonly ClaimRow[]): string {
+/** VALUES text of CLAIM_COLUMNS. Every part is a number of ours or a user ID, whose alphabet holds nothing that needs escaping. */
+export function valuesOf(rows: readonly ClaimRow[]): string {
   let text = "";
   let lastMs = -1;
   let at = "";
@@ -35,8 +38,12 @@ function valuesOf(rows: readonly ClaimRow[]): string {
   return text;
 }
 
+/** What came of writing claims. `otherEpoch`: nothing was written, a rebuild has judged these claims lost. */
+export type InsertOutcome =
+  { otherEpoch: false; inserted: number; conflicts: PersistableClaim[] } | { otherEpoch: true };
+
 /**
- * Writes claims in one transaction. A duplicate key is never ignored: the rows are compared with what stands there, the
+ * Writes claims in one transaction, in which the bucket still is of the epoch that they were issued in. A duplicate key is never ignored: the rows are compared with what stands there, the
  * same claim is done already, another one is written to claim_conflicts. A deadlock is for the caller to try again.
  *
  * @returns rows that were new, and the conflicts.
@@ -44,17 +51,27 @@ function valuesOf(rows: readonly ClaimRow[]): string {
 export async function insertClaims(
   pool: Pool,
   rows: readonly PersistableClaim[],
-): Promise<{ inserted: number; conflicts: PersistableClaim[] }> {
+  epoch: string,
+): Promise<InsertOutcome> {
   const connection = await pool.getConnection();
   try {
     await connection.query({ sql: "START TRANSACTION", timeout: mysqlPolicy.queryTimeoutMs });
-    const result = { inserted: 0, conflicts: [] as PersistableClaim[] };
+    if ((await lockEpoch(connection, "share")) !== epoch) {
+      await connection.query({ sql: "ROLLBACK", timeout: mysqlPolicy.queryTimeoutMs });
+      connection.release();
+      return { otherEpoch: true };
+    }
+    const result = { otherEpoch: false as const, inserted: 0, conflicts: [] as PersistableClaim[] };
     for (let from = 0; from < rows.length; from += INSERT_ROWS_MAX) {
       const chunk = rows.slice(from, from + INSERT_ROWS_MAX);
       const { inserted, conflicts } = await insertChunk(connection, chunk);
       result.inserted += inserted;
       result.conflicts.push(...conflicts);
     }
+    await feedPayout(
+      connection,
+      rows.map(({ prizeId }) => prizeId),
+    );
     await connection.query({ sql: "COMMIT", timeout: mysqlPolicy.queryTimeoutMs });
     connection.release();
     return result;
@@ -72,7 +89,7 @@ async function insertChunk(
   const timeout = mysqlPolicy.queryTimeoutMs;
   try {
     const [header] = await connection.query<ResultSetHeader>({
-      sql: `INSERT INTO claims (${columns}) VALUES ${valuesOf(rows)}`,
+      sql: `INSERT INTO claims (${CLAIM_COLUMNS}) VALUES ${valuesOf(rows)}`,
       timeout,
     });
     return { inserted: header.affectedRows, conflicts: [] };
@@ -84,35 +101,46 @@ async function insertChunk(
   const conflicts: PersistableClaim[] = [];
   for (const row of rows) {
     try {
-      await connection.query({ sql: `INSERT INTO claims (${columns}) VALUES ${valuesOf([row])}`, timeout });
+      await connection.query({
+        sql: `INSERT INTO claims (${CLAIM_COLUMNS}) VALUES ${valuesOf([row])}`,
+        timeout,
+      });
       inserted += 1;
     } catch (error) {
       if (mysqlErrorCode(error) !== "ER_DUP_ENTRY") throw error;
       if (await standsAlready(connection, row)) continue;
       conflicts.push(row);
-      await connection.query({
-        sql:
-          `INSERT INTO claim_conflicts (${columns}, journal_entry) ` +
-          `VALUES (?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE prize_id = prize_id`,
-        timeout,
-        values: [
-          row.prizeId,
-          row.round,
-          row.user,
-          row.n,
-          row.amountMinor,
-          timestamp(row.claimedAtMs),
-          row.entryId,
-        ],
-      });
+      await keepConflict(connection, row);
     }
   }
   return { inserted, conflicts };
 }
 
+/** Keeps a claim that cannot be written where people find it. Safe to repeat. */
+export async function keepConflict(
+  connection: Pool | Connection | PoolConnection,
+  row: PersistableClaim,
+): Promise<void> {
+  await connection.query({
+    sql:
+      `INSERT INTO claim_conflicts (${CLAIM_COLUMNS}, journal_entry) ` +
+      `VALUES (?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE prize_id = prize_id`,
+    timeout: mysqlPolicy.queryTimeoutMs,
+    values: [
+      row.prizeId,
+      row.round,
+      row.user,
+      row.n,
+      row.amountMinor,
+      timestamp(row.claimedAtMs),
+      row.entryId,
+    ],
+  });
+}
+
 async function standsAlready(connection: PoolConnection, row: ClaimRow): Promise<boolean> {
   const [found] = await connection.query<RowDataPacket[]>({
-    sql: `SELECT ${columns} FROM claims WHERE prize_id = ?`,
+    sql: `SELECT ${CLAIM_COLUMNS} FROM claims WHERE prize_id = ?`,
     timeout: mysqlPolicy.queryTimeoutMs,
     values: [row.prizeId],
   });
@@ -126,29 +154,42 @@ async function standsAlready(connection: PoolConnection, row: ClaimRow): Promise
   );
 }
 
-/** The claims of some users (at most a few hundred), of one round or of all; by user, then round and n. */
+/** A claim of a user; `payout` is told of questions over all rounds. */
+export interface UserClaim {
+  prizeId: number;
+  round: number;
+  n: number;
+  payout?: PayoutState;
+}
+
+/** The claims of some users (at most a few hundred), of one round, or of all with their payouts; by user, then round and n. */
 export async function claimsOfUsers(
   pool: Pool,
   users: readonly string[],
   round?: number,
-): Promise<Map<string, { prizeId: number; round: number; n: number }[]>> {
+): Promise<Map<string, UserClaim[]>> {
   const marks = users.map(() => "?").join(",");
+  const where = `c.user_id IN (${marks}) ORDER BY c.user_id, c.round_id, c.n`;
+  const select = "SELECT c.user_id, c.prize_id, c.round_id, c.n";
   const [rows] = await pool.query<RowDataPacket[]>({
     sql:
-      `SELECT user_id, prize_id, round_id, n FROM claims WHERE ${round === undefined ? "" : "round_id = ? AND "}` +
-      `user_id IN (${marks}) ORDER BY user_id, round_id, n`,
+      round === undefined
+        ? `${select}, p.state FROM claims c LEFT JOIN payouts p ON p.prize_id = c.prize_id WHERE ${where}`
+        : `${select}, NULL FROM claims c WHERE c.round_id = ? AND ${where}`,
     timeout: mysqlPolicy.queryTimeoutMs,
     values: round === undefined ? [...users] : [round, ...users],
     rowsAsArray: true,
   });
-  const found = new Map<string, { prizeId: number; round: number; n: number }[]>();
-  for (const [user, prizeId, roundId, n] of rows as unknown as [string, number, number, number][]) {
+  const found = new Map<string, UserClaim[]>();
+  for (const [user, prizeId, roundId, n, payout] of rows as unknown as UserClaimRow[]) {
     const claims = found.get(user) ?? [];
     found.set(user, claims);
-    claims.push({ prizeId, round: roundId, n });
+    claims.push({ prizeId, round: roundId, n, ...(payout === null ? {} : { payout }) });
   }
   return found;
 }
+
+type UserClaimRow = [string, number, number, number, PayoutState | null];
 
 /** Streams all claims in ID order with flat memory. */
 export async function* allClaims(connection: Connection): AsyncGenerator<Omit<ClaimRow, "claimedAtMs">> {

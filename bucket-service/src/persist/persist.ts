@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Pool } from "mysql2/promise";
 import type { Pack } from "@hongbao/preprocess";
-import { insertClaims, type PersistableClaim } from "../mysql/claims.ts";
+import { insertClaims, keepConflict, type PersistableClaim } from "../mysql/claims.ts";
+import type { RebuildScripts } from "../rebuild/rebuild-scripts.ts";
+import { restoreWins } from "../receipts/restore.ts";
 import type { RedisClient } from "../redis/connect.ts";
 import { JOURNAL_GROUP, type BucketKeys } from "../redis/keys.ts";
 import type { BucketStore } from "../redis/scripts.ts";
@@ -29,10 +31,19 @@ export const persistPolicy = {
 
 type Entry = [id: string, fields: string[]];
 
+/** Claims that were read and are not done with: they go to MySQL in one transaction. */
+interface Batch {
+  epoch: string;
+  rows: PersistableClaim[];
+  entries: { id: string; count: number }[];
+}
+
 /** What a persist process tells whoever watches it. */
 export interface PersistObserver {
   persisted(rows: number, milliseconds: number): void;
   conflict(claim: PersistableClaim): void;
+  /** A rebuild had judged these claims lost; they were true wins, and are claims again (or conflicts, told apart). */
+  late?(claims: number): void;
   /** MySQL or Redis did not do it; the entries stay where they are. */
   failed(what: string, error: unknown): void;
 }
@@ -43,6 +54,9 @@ export interface PersistObserver {
  * acknowledgement makes the next one insert again, which compares and finds the same rows.
  *
  *   begin ──> own pending entries of before a crash ──> new entries ⟲      every second: entries of the dead
+ *
+ * What was read stays in hand until it is done with. A process that was frozen over a rebuild finds another epoch: nobody
+ * else knows its entries any more, so they are brought back as receipts bring wins back (receipts/restore.ts).
  */
 export class Persist {
   readonly #reader: RedisClient;
@@ -53,6 +67,8 @@ export class Persist {
   readonly #consumer: string;
   readonly #gatherMs: number;
   readonly #observer: PersistObserver;
+  readonly #scripts: RebuildScripts;
+  #hand: Batch[] = [];
   readonly #stop = new AbortController();
   #takeoverAtMs = 0;
 
@@ -66,6 +82,7 @@ export class Persist {
     /** Whether answers wait for the commit. */
     ack: "journal" | "database";
     observer: PersistObserver;
+    scripts: RebuildScripts;
   }) {
     this.#reader = parts.reader;
     this.#store = parts.store;
@@ -75,6 +92,7 @@ export class Persist {
     this.#consumer = parts.consumer;
     this.#gatherMs = parts.ack === "database" ? persistPolicy.gatherMsDatabase : persistPolicy.gatherMs;
     this.#observer = parts.observer;
+    this.#scripts = parts.scripts;
   }
 
   /** Ends the run after the batch in hand. */
@@ -88,9 +106,11 @@ export class Persist {
     let ownPending = true;
     while (!this.#stop.signal.aborted) {
       try {
+        await this.#finish();
         const entries = ownPending ? await this.#ownPending() : await this.#next();
         if (ownPending && entries.length === 0) ownPending = false;
-        if (entries.length > 0) await this.#persist(entries);
+        this.#hand = this.#batches(entries);
+        await this.#finish();
         attempt = 0;
         if (!ownPending && entries.length < persistPolicy.entriesMax) await this.#rest(this.#gatherMs);
       } catch (error) {
@@ -154,31 +174,45 @@ export class Persist {
     return reply[1].filter((entry) => entry !== null && entry[1] !== null);
   }
 
-  async #persist(entries: Entry[]): Promise<void> {
-    const began = performance.now();
-    const batch: { id: string; count: number }[] = [];
-    let rows: PersistableClaim[] = [];
-    for (const [id, fields] of entries) {
-      const claims = unpackEntry(fields[1] ?? "");
-      for (const claim of claims) {
-        rows.push({ ...claim, amountMinor: this.#pack.amountOf(claim.prizeId), entryId: id });
-      }
-      batch.push({ id, count: claims.length });
-      if (rows.length < persistPolicy.claimsMax) continue;
-      await this.#commit(rows, batch.splice(0), began);
-      rows = [];
+  /** Entries in the order of the journal, cut where a transaction is large enough or the epoch changes. */
+  #batches(entries: readonly Entry[]): Batch[] {
+    const batches: Batch[] = [];
+    for (const [id, [, packed = "", , epoch = ""]] of entries) {
+      const claims = unpackEntry(packed);
+      let batch = batches.at(-1);
+      if (batch === undefined || batch.epoch !== epoch || batch.rows.length >= persistPolicy.claimsMax)
+        batches.push((batch = { epoch, rows: [], entries: [] }));
+      for (const claim of claims)
+        batch.rows.push({ ...claim, amountMinor: this.#pack.amountOf(claim.prizeId), entryId: id });
+      batch.entries.push({ id, count: claims.length });
     }
-    if (batch.length > 0) await this.#commit(rows, batch, began);
+    return batches;
   }
 
-  async #commit(
-    rows: PersistableClaim[],
-    batch: { id: string; count: number }[],
-    began: number,
-  ): Promise<void> {
-    const { conflicts } = await insertClaims(this.#pool, rows);
-    for (const conflict of conflicts) this.#observer.conflict(conflict);
-    await this.#store.ack(batch);
+  async #finish(): Promise<void> {
+    for (let batch = this.#hand[0]; batch !== undefined; batch = this.#hand[0]) {
+      await this.#commit(batch);
+      this.#hand.shift();
+    }
+  }
+
+  async #commit({ epoch, rows, entries }: Batch): Promise<void> {
+    const began = performance.now();
+    const outcome = await insertClaims(this.#pool, rows, epoch);
+    if (outcome.otherEpoch) return this.#restore(rows);
+    for (const conflict of outcome.conflicts) this.#observer.conflict(conflict);
+    await this.#store.ack(epoch, entries);
     this.#observer.persisted(rows.length, performance.now() - began);
+  }
+
+  /** Entries of before a rebuild: true wins, each of them burned, unless its user has won anew since. */
+  async #restore(rows: readonly PersistableClaim[]): Promise<void> {
+    const results = await restoreWins({ pool: this.#pool, scripts: this.#scripts }, rows);
+    for (const [index, { result }] of results.entries()) {
+      if (result !== "refused") continue;
+      await keepConflict(this.#pool, rows[index]!);
+      this.#observer.conflict(rows[index]!);
+    }
+    this.#observer.late?.(rows.length);
   }
 }

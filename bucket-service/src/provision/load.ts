@@ -148,16 +148,20 @@ async function inspect(pack: Pack, target: Target): Promise<void> {
   const samePack = meta.get("pack") === pack.digest;
   const redis = await store.state();
   const [given] = await mysql.query<RowDataPacket[]>(
-    "SELECT (SELECT COUNT(*) FROM rounds WHERE opened = 1) + (SELECT COUNT(*) FROM (SELECT 1 FROM claims LIMIT 1) c) AS found",
+    "SELECT (SELECT COUNT(*) FROM rounds WHERE opened = 1) + (SELECT COUNT(*) FROM (SELECT 1 FROM claims LIMIT 1) c) + " +
+      "(SELECT COUNT(*) FROM (SELECT 1 FROM range_moves LIMIT 1) m) AS found",
   );
-  const handedOut = Number(given[0]?.["found"]) > 0 || redis.seq > 0;
+  // What only a service process remembered counts as well: its Redis may be empty by now.
+  const handedOut =
+    Number(given[0]?.["found"]) > 0 || redis.seq > 0 || (samePack && Number(meta.get("seen") ?? 0) > 0);
   const redisHolds =
     redis.epoch !== "" && redis.pack === pack.digest && redis.rounds.length === pack.manifest.rounds.length;
   target.complete =
     samePack && meta.get("complete") === "1" && redisHolds && redis.epoch === meta.get("epoch");
   if (target.complete || !handedOut) {
     target.resumed = samePack;
-    target.epoch = samePack ? (meta.get("epoch") ?? null) : null;
+    // A load that had come to its end is loaded anew: processes may have fenced the epoch that was lost.
+    target.epoch = samePack && meta.get("complete") !== "1" ? (meta.get("epoch") ?? null) : null;
     if (samePack) target.times = await readTimes(mysql, pack.manifest.rounds.length);
     return;
   }
@@ -206,8 +210,10 @@ async function fillMysql(
   const { mysql, bucket } = target;
   const { manifest } = pack;
   if (!target.resumed) {
-    for (const table of ["meta", "rounds", "ranges", "prizes"]) await mysql.query(`TRUNCATE TABLE ${table}`);
+    for (const table of ["meta", "rounds", "ranges", "prizes", "range_moves", "burned", "rebuilds"])
+      await mysql.query(`TRUNCATE TABLE ${table}`);
   }
+  await mysql.query("DELETE FROM meta WHERE name IN ('complete', 'fence', 'rebuilding', 'seen')");
   target.epoch ??= randomBytes(8).toString("hex");
   await mysql.query("REPLACE INTO meta (name, value) VALUES ('pack', ?), ('epoch', ?), ('event', ?)", [
     pack.digest,

@@ -1,5 +1,7 @@
 import type { Pack, Secrets, Topology } from "@hongbao/preprocess";
 import { withBucket } from "../stores.ts";
+import { burnedNow } from "../rebuild/release.ts";
+import { countOf } from "../moves/runs.ts";
 import { leftOf } from "../redis/scripts.ts";
 import { packFigures, sameFigures, tableFigures } from "./figures.ts";
 
@@ -24,13 +26,14 @@ export async function verifyPack(pack: Pack, topology: Topology, secrets: Secret
       if (record.pack !== pack.digest) {
         return problem(`MySQL was loaded from pack ${record.pack || "none"}, expected ${pack.digest}`);
       }
-      const state = await store.state();
+      const { state, moves } = await store.cut();
       if (state.epoch === "") return problem("Redis is empty, expected the load that MySQL has");
       if (state.pack !== pack.digest || state.epoch !== record.epoch) {
         return problem(
           `Redis is of pack ${state.pack}, load ${state.epoch}; expected pack ${pack.digest}, load ${record.epoch}`,
         );
       }
+      const burned = await burnedNow(mysql);
       for (const range of pack.manifest.ranges.filter((candidate) => candidate.bucket === bucket.id)) {
         const kind = pack.manifest.rounds.find(({ id }) => id === range.round)!.kind;
         const expected = packFigures(pack, { ...range, kind });
@@ -47,12 +50,19 @@ export async function verifyPack(pack: Pack, topology: Topology, secrets: Secret
           continue;
         }
         const left = leftOf(round);
-        if (left + round.issued !== range.count) {
+        const ofRound = moves.filter((note) => note.round === range.round && note.kind !== "release");
+        const moved = ofRound.reduce(
+          (sum, { direction, runs }) => sum + (direction === "in" ? 1 : -1) * countOf(runs),
+          0,
+        );
+        const out = burned.find((each) => each.round === range.round)?.count ?? 0;
+        if (left + round.issued + out !== range.count + moved) {
           problem(
-            `round ${range.round}: Redis has ${left} left and ${round.issued} issued, expected ${range.count} in all`,
+            `round ${range.round}: Redis has ${left} left and ${round.issued} issued, MySQL ${out} burned; expected ${range.count + moved} in all`,
           );
         }
-        if (round.issued === 0 && range.count > 0 && round.lo !== range.lo) {
+        const isFresh = ofRound.length === 0 && round.issued + out === 0;
+        if (isFresh && range.count > 0 && round.lo !== range.lo) {
           problem(`round ${range.round}: Redis issues from ${round.lo}, expected ${range.lo}`);
         }
         report.checked.push({

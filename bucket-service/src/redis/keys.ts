@@ -1,10 +1,14 @@
 /** Where everything of one bucket stands in its Redis. One hash tag for all keys, so that a cluster-mode server runs our scripts. */
 export interface BucketKeys {
-  /** Hash: event, pack, epoch, seq, acked. */
+  /** Hash: event, pack, epoch, seq, acked; generation and fence after a rebuild or a doubt. */
   readonly meta: string;
   /** Stream: packed entries of claims that wait for MySQL. */
   readonly journal: string;
-  /** Hash of one round: v, opensAt, closesAt, key, stock, lo, issued, perUser. */
+  /** Hash: what left and entered by moves, see moves/note.ts. */
+  readonly moves: string;
+  /** Hash: "restore:prize" → round and claim field of a win that is being brought back, `done` when it is. */
+  readonly restores: string;
+  /** Hash of one round: v, opensAt, closesAt, key, stock, lo, issued, perUser; final and dryAt once it was empty. */
   round(round: number): string;
   /** Counter: IDs left in the round's current range. */
   left(round: number): string;
@@ -22,6 +26,8 @@ export function bucketKeys(event: string, bucket: string): BucketKeys {
   return {
     meta: `${tag}:meta`,
     journal: `${tag}:journal`,
+    moves: `${tag}:moves`,
+    restores: `${tag}:restores`,
     round: (round) => `${tag}:round:${round}`,
     left: (round) => `${tag}:left:${round}`,
     ranges: (round) => `${tag}:ranges:${round}`,

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { RedisClient } from "./connect.ts";
 import { JOURNAL_GROUP, type BucketKeys } from "./keys.ts";
+import { noteField, noteHead, noteText, readNote, readNotes, type MoveNote } from "../moves/note.ts";
 
 type Reply = (string | number | (string | null)[] | string[][])[];
 
@@ -15,6 +16,10 @@ interface Commands {
   hbInstallRound(keyCount: number, ...args: (string | number)[]): Promise<[number, number]>;
   hbState(keyCount: number, ...args: (string | number)[]): Promise<Reply>;
   hbLoad(keyCount: number, ...args: (string | number)[]): Promise<number>;
+  hbLeave(keyCount: number, ...args: (string | number)[]): Promise<[number, number, string]>;
+  hbEnter(keyCount: number, ...args: (string | number)[]): Promise<[number, number, number]>;
+  hbFinal(keyCount: number, ...args: (string | number)[]): Promise<number>;
+  hbFence(keyCount: number, ...args: (string | number)[]): Promise<number>;
 }
 
 const scripts = {
@@ -23,6 +28,10 @@ const scripts = {
   hbInstallRound: "install-round",
   hbState: "state",
   hbLoad: "load",
+  hbLeave: "leave",
+  hbEnter: "enter",
+  hbFinal: "final",
+  hbFence: "fence",
 } as const;
 
 /** What the scripts know of one round of one bucket; times are ms since 1970, counts are prizes. */
@@ -42,6 +51,10 @@ export interface RoundState {
   perUser: number;
   /** Entries in the memory of who won. */
   claims: number;
+  /** The stock number of which the conductor said that nothing follows, or null. */
+  final: number | null;
+  /** When this stock was first found empty, or null. */
+  dryAtMs: number | null;
   /** Ranges that come after the one in use. */
   waitingRanges: { lo: number; count: number }[];
 }
@@ -54,8 +67,18 @@ export interface BucketState {
   seq: number;
   acked: number;
   pack: string;
+  /** Notes of moves; it only grows within an epoch. */
+  moves: number;
   /** Rounds that are missing here do not stand in the list. */
   rounds: RoundState[];
+}
+
+export interface BucketCut {
+  state: BucketState;
+  journal: { id: string; packed: string }[];
+  moves: MoveNote[];
+  /** Burned prizes that are on their way back to a user, by round; null: it has come back. */
+  restores: { prizeId: number; round: number | null }[];
 }
 
 export interface GrabReply {
@@ -118,16 +141,22 @@ export class BucketStore {
     return parseState(await this.#state("0"), this.#rounds);
   }
 
-  /** The state and, of the same moment, all packed journal entries. */
-  async cut(): Promise<{ state: BucketState; journal: { id: string; packed: string }[] }> {
+  /** The state and, of the same moment, the journal, the notes of moves and the marks of restored wins, all whole. */
+  async cut(): Promise<BucketCut> {
     const reply = await this.#state("1");
     const journal = (reply[5] as string[][]).map(([id, packed]) => ({ id: id ?? "", packed: packed ?? "" }));
-    return { state: parseState(reply, this.#rounds), journal };
+    return {
+      state: parseState(reply, this.#rounds),
+      journal,
+      moves: readNotes(reply[7] as string[]),
+      restores: readRestores(reply[8] as string[]),
+    };
   }
 
   #state(withJournal: "0" | "1"): Promise<Reply> {
     const keys = this.#roundKeys();
-    return this.#commands.hbState(keys.length + 2, this.keys.meta, this.keys.journal, ...keys, withJournal);
+    const { meta, journal, moves, restores } = this.keys;
+    return this.#commands.hbState(keys.length + 4, meta, journal, moves, restores, ...keys, withJournal);
   }
 
   async installRound(
@@ -145,10 +174,81 @@ export class BucketStore {
     return { result: code === 1 ? "applied" : code === 0 ? "same" : "stale", v };
   }
 
-  /** @returns how many claims left the journal by this call. */
-  async ack(entries: readonly { id: string; count: number }[]): Promise<number> {
+  /**
+   * Cuts IDs out of a round for a move, or shows what it cut before. The answer's note has no runs when nothing was left.
+   * @returns null when the round must have closed and has not. Errors: also EPOCH.
+   */
+  async leave(
+    move: Omit<MoveNote, "runs">,
+    call: { epoch: string; seq: number; countMax: number; runsMax: number; closed: boolean },
+  ): Promise<{ note: MoveNote; moves: number } | null> {
+    const { keys } = this;
+    const [code, moves, text] = await this.#commands.hbLeave(
+      5,
+      keys.meta,
+      keys.round(move.round),
+      keys.left(move.round),
+      keys.ranges(move.round),
+      keys.moves,
+      call.epoch,
+      call.seq,
+      noteField(move),
+      noteHead(move),
+      call.countMax,
+      call.runsMax,
+      call.closed ? "1" : "0",
+    );
+    return code === -1 ? null : { note: readNote(noteField(move), text), moves };
+  }
+
+  /** Puts moves' IDs behind a round's ranges; `notes` in the order of MySQL's ordinals. Errors: also EPOCH. */
+  async enter(
+    round: number,
+    notes: readonly MoveNote[],
+    call: { epoch: string; seq: number },
+  ): Promise<{ entered: number; stock: number; moves: number }> {
+    const { keys } = this;
+    const [entered, stock, moves] = await this.#commands.hbEnter(
+      4,
+      keys.meta,
+      keys.round(round),
+      keys.ranges(round),
+      keys.moves,
+      call.epoch,
+      call.seq,
+      ...notes.flatMap((note) => [noteField(note), noteText(note)]),
+    );
+    return { entered, stock, moves };
+  }
+
+  /** Says that nothing follows an empty stock. @returns whether it is empty and still that stock. */
+  async setFinal(round: number, stock: number): Promise<boolean> {
+    const { keys } = this;
+    const code = await this.#commands.hbFinal(
+      3,
+      keys.round(round),
+      keys.left(round),
+      keys.ranges(round),
+      stock,
+    );
+    return code === 1;
+  }
+
+  /** All notes of moves. */
+  async moves(): Promise<MoveNote[]> {
+    const notes = await this.client.hgetall(this.keys.moves);
+    return Object.entries(notes).map(([field, text]) => readNote(field, text));
+  }
+
+  /** @returns how many claims left the journal by this call: none when it is another epoch's by now. */
+  async ack(epoch: string, entries: readonly { id: string; count: number }[]): Promise<number> {
     const pairs = entries.flatMap(({ id, count }) => [id, count]);
-    return this.#commands.hbAck(2, this.keys.meta, this.keys.journal, JOURNAL_GROUP, ...pairs);
+    return this.#commands.hbAck(2, this.keys.meta, this.keys.journal, JOURNAL_GROUP, epoch, ...pairs);
+  }
+
+  /** Marks this Redis as one that went back in time, if its epoch is still the one that was seen. */
+  async fence(shownEpoch: string, why: string): Promise<void> {
+    await this.#commands.hbFence(1, this.keys.meta, shownEpoch, why);
   }
 
   async load(plan: {
@@ -172,9 +272,10 @@ export class BucketStore {
       ...ranges.flatMap(({ lo, count }) => [lo, count]),
     ]);
     const code = await this.#commands.hbLoad(
-      keys.length + 2,
+      keys.length + 3,
       this.keys.meta,
       this.keys.journal,
+      this.keys.moves,
       ...keys,
       plan.event,
       plan.pack,
@@ -197,13 +298,14 @@ export class BucketStore {
 }
 
 function parseState(reply: Reply, rounds: readonly number[]): BucketState {
-  const [timeMs, epoch, seq, acked, pack, , ...records] = reply;
+  const [timeMs, epoch, seq, acked, pack, , moves, , , ...records] = reply;
   return {
     timeMs: Number(timeMs),
     epoch: String(epoch),
     seq: Number(seq),
     acked: Number(acked),
     pack: String(pack),
+    moves: Number(moves),
     rounds: records.flatMap((record, index) => {
       const round = rounds[index];
       return Array.isArray(record) && record.length > 0 && round !== undefined
@@ -213,8 +315,17 @@ function parseState(reply: Reply, rounds: readonly number[]): BucketState {
   };
 }
 
+function readRestores(flat: readonly string[]): BucketCut["restores"] {
+  return Array.from({ length: flat.length >> 1 }, (_, i) => {
+    const note = flat[2 * i + 1]!;
+    const prizeId = Number(flat[2 * i]!.slice("restore:".length));
+    return { prizeId, round: note === "done" ? null : Number(note.split(" ")[0]) };
+  });
+}
+
 function parseRound(record: string[], round: number): RoundState {
-  const [v, opensAt, closesAt, key, stock, lo, left, issued, perUser, claims, ...waiting] = record;
+  const [v, opensAt, closesAt, key, stock, lo, left, issued, perUser, claims, final, dryAt, ...waiting] =
+    record;
   return {
     round,
     v: Number(v),
@@ -227,6 +338,8 @@ function parseRound(record: string[], round: number): RoundState {
     issued: Number(issued),
     perUser: Number(perUser),
     claims: Number(claims),
+    final: final ? Number(final) : null,
+    dryAtMs: dryAt ? Number(dryAt) : null,
     waitingRanges: waiting.map((range) => {
       const [rangeLo, count] = (range ?? "").split(":");
       return { lo: Number(rangeLo), count: Number(count) };
@@ -237,6 +350,15 @@ function parseRound(record: string[], round: number): RoundState {
 /** IDs of a round that this bucket can still give. */
 export function leftOf(round: RoundState): number {
   return round.waitingRanges.reduce((sum, range) => sum + range.count, round.left);
+}
+
+/** After so long without anything new an empty stock has ended, whoever is silent; DRY_MS in lua/grab.lua. */
+export const DRY_MS = 2000;
+
+/** Whether the stock is empty and nothing can come any more, so that `ended` may be remembered. */
+export function isDryForGood(round: RoundState, timeMs: number): boolean {
+  if (leftOf(round) > 0) return false;
+  return round.final === round.stock || (round.dryAtMs !== null && timeMs - round.dryAtMs >= DRY_MS);
 }
 
 /** Scheduled, open or closed, by the bucket's own clock: what the scripts would decide. */

@@ -8,7 +8,8 @@ import { migrate } from "../../src/mysql/migrate.ts";
 import { Persist } from "../../src/persist/persist.ts";
 import { connectRedis } from "../../src/redis/connect.ts";
 import type { BucketStore } from "../../src/redis/scripts.ts";
-import { ask, testRedis, testStore } from "../redis/harness.ts";
+import { RebuildScripts } from "../../src/rebuild/rebuild-scripts.ts";
+import { ask, EPOCH, testRedis, testStore } from "../redis/harness.ts";
 
 const redis = await testRedis(t);
 const dir = temporaryState(t);
@@ -23,6 +24,7 @@ async function database(t: Test): Promise<{ pool: Pool; event: string }> {
   const connection = await mysqlConnection(place, password);
   await migrate(connection, event);
   await migrate(connection, event);
+  await connection.query("INSERT INTO meta (name, value) VALUES ('epoch', ?)", [EPOCH]);
   await connection.end();
   const pool = mysqlPool(place, password, event);
   t.teardown(() => pool.end());
@@ -51,6 +53,7 @@ async function persistOn(
     pack: { amountOf: (id) => id * 10 },
     consumer,
     ack: "journal",
+    scripts: new RebuildScripts(store, [1]),
     observer: {
       persisted: (rows) => (watch.rows += rows),
       conflict: (claim) => watch.conflicts.push(claim),

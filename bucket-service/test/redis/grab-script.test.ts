@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import t from "tap";
 import { unpackEntry } from "../../src/persist/journal.ts";
-import { leftOf } from "../../src/redis/scripts.ts";
-import { ask, testRedis, testStore } from "./harness.ts";
+import { isDryForGood, leftOf } from "../../src/redis/scripts.ts";
+import { ask, EPOCH, testRedis, testStore } from "./harness.ts";
 
 const redis = await testRedis(t);
 
@@ -30,7 +30,7 @@ t.test("the same user twice in a batch is one claim", async (t) => {
 
 t.test("a double tap in the batch that meets the end of the stock gets what its first tap got", async (t) => {
   const store = await testStore(t, redis, { ranges: [{ lo: 1, count: 1 }] });
-  t.same((await ask(store, ["a", "b", "b", "a"])).answers, [1, 0, 0, 1]);
+  t.same((await ask(store, ["a", "b", "b", "a"])).answers, [1, -5, -5, 1]);
 });
 
 t.test("a batch crosses ranges and gives what is left, never more", async (t) => {
@@ -41,11 +41,28 @@ t.test("a batch crosses ranges and gives what is left, never more", async (t) =>
       { lo: 90, count: 2 },
     ],
   });
-  t.same((await ask(store, ["a", "b", "c", "d", "e", "f", "g"])).answers, [11, 10, 50, 91, 90, 0, 0]);
+  t.same((await ask(store, ["a", "b", "c", "d", "e", "f", "g"])).answers, [11, 10, 50, 91, 90, -5, -5]);
   const state = await store.state();
   t.equal(leftOf(state.rounds[0]!), 0);
   t.equal(state.rounds[0]!.issued, 5);
-  t.same((await ask(store, ["h"])).answers, [0]);
+  t.same((await ask(store, ["h"])).answers, [-5]);
+});
+
+t.test("an empty stock ends when nothing can come, or nothing has come for a while", async (t) => {
+  const store = await testStore(t, redis, { ranges: [{ lo: 1, count: 1 }] });
+  t.equal(await store.setFinal(1, 1), false, "there is one left");
+  t.same((await ask(store, ["a", "b", "c", "b"])).answers, [1, -5, -5, -5]);
+  const [round] = (await store.state()).rounds;
+  t.ok(Math.abs(round!.dryAtMs! - Date.now()) < 60_000);
+  t.equal(await store.setFinal(1, 2), false, "another stock");
+  t.equal(await store.setFinal(1, 1), true);
+  t.equal(await store.setFinal(1, 1), true, "said again");
+  t.same((await ask(store, ["a", "b"])).answers, [1, 0]);
+  const silent = await testStore(t, redis, { ranges: [] });
+  t.same((await ask(silent, ["a"])).answers, [-5]);
+  await silent.client.hincrby(silent.keys.round(1), "dryAt", -2_000);
+  t.same((await ask(silent, ["a"])).answers, [0]);
+  t.ok(isDryForGood((await silent.state()).rounds[0]!, Date.now()));
 });
 
 t.test("every claim stands in the journal with round, user, n and ID", async (t) => {
@@ -120,8 +137,20 @@ t.test("at most journalMax claims wait for MySQL; the others are busy and take n
   t.same((await ask(store, ["a", "b", "c", "d"], { journalMax: 3 })).answers, [9, 8, 7, -1]);
   t.same((await ask(store, ["d", "a"], { journalMax: 3 })).answers, [-1, 9], "the known are still answered");
   const { journal } = await store.cut();
-  t.equal(await store.ack(journal.map(({ id, packed }) => ({ id, count: unpackEntry(packed).length }))), 3);
-  t.equal(await store.ack(journal.map(({ id, packed }) => ({ id, count: unpackEntry(packed).length }))), 0);
+  t.equal(
+    await store.ack(
+      EPOCH,
+      journal.map(({ id, packed }) => ({ id, count: unpackEntry(packed).length })),
+    ),
+    3,
+  );
+  t.equal(
+    await store.ack(
+      EPOCH,
+      journal.map(({ id, packed }) => ({ id, count: unpackEntry(packed).length })),
+    ),
+    0,
+  );
   t.same((await ask(store, ["d"], { journalMax: 3 })).answers, [6]);
 });
 
@@ -146,7 +175,7 @@ t.test("a caller that waits for MySQL learns the journal's end, for a repeat too
   const first = await ask(store, ["a"], { durable: true });
   t.match(first.journalEnd, /^\d+-\d+$/);
   t.equal((await ask(store, ["a"], { durable: true })).journalEnd, first.journalEnd);
-  await store.ack([{ id: first.journalEnd, count: 1 }]);
+  await store.ack(EPOCH, [{ id: first.journalEnd, count: 1 }]);
   t.equal((await ask(store, ["a"], { durable: true })).journalEnd, "");
 });
 
@@ -182,6 +211,7 @@ t.test("loading again changes nothing, and never over prizes that were given", a
 
 t.test("zero prizes: every round can be loaded empty, and is ended", async (t) => {
   const store = await testStore(t, redis, { ranges: [] });
+  await store.setFinal(1, 1);
   t.same((await ask(store, ["a"])).answers, [0]);
 });
 
@@ -215,7 +245,7 @@ t.test("any sequence of batches agrees with a model of the promises", async (t) 
           if (id !== undefined) won.set(name, id);
         }
         for (const name of fields)
-          expected.push(won.get(name) ?? (wants.has(name) ? 0 : known.has(name) ? 0 : -4));
+          expected.push(won.get(name) ?? (wants.has(name) ? -5 : known.has(name) ? -5 : -4));
         const { answers } = await ask(store, fields);
         // A field that misses its predecessor in the batch is refused even when a later twin of it is served.
         for (const [index, answer] of answers.entries()) {

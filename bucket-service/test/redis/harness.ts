@@ -32,38 +32,55 @@ export async function testStore(
     opensInMs?: number;
     closesInMs?: number;
     key?: string;
+    /** Ranges of round 2, which is there when they are given. */
+    later?: { lo: number; count: number }[];
   },
 ): Promise<BucketStore> {
   const client = connectRedis(place, password, { name: "test" });
   await client.connect();
   t.teardown(() => client.disconnect());
   events += 1;
-  const store = new BucketStore(client, bucketKeys(`event-${events}`, "b0"), [1]);
+  const store = new BucketStore(client, bucketKeys(`event-${events}`, "b0"), plan.later ? [1, 2] : [1]);
   const opensAtMs = Date.now() + (plan.opensInMs ?? -1000);
   const closesAtMs = plan.closesInMs === undefined ? null : Date.now() + plan.closesInMs;
   await store.load({
     event: `event-${events}`,
     pack: "p1",
     epoch: EPOCH,
-    rounds: [{ opensAtMs, closesAtMs, perUser: plan.perUser ?? 1, ranges: plan.ranges }],
+    rounds: [plan.ranges, ...(plan.later ? [plan.later] : [])].map((ranges) => ({
+      opensAtMs,
+      closesAtMs,
+      perUser: plan.perUser ?? 1,
+      ranges,
+    })),
   });
   const key = plan.key ?? "k";
-  if (key !== "") await store.installRound(1, { v: 2, opensAtMs, closesAtMs, key });
+  for (const round of plan.later ? [1, 2] : [1]) {
+    if (key !== "") await store.installRound(round, { v: 2, opensAtMs, closesAtMs, key });
+  }
   return store;
 }
 
 export function ask(
   store: BucketStore,
   fields: string[],
-  more: { key?: string; journalMax?: number; epoch?: string; seq?: number; durable?: boolean } = {},
+  more: {
+    round?: number;
+    key?: string;
+    journalMax?: number;
+    epoch?: string;
+    seq?: number;
+    durable?: boolean;
+  } = {},
 ): ReturnType<BucketStore["grab"]> {
-  return store.grab(1, {
+  const { round = 1, ...call } = more;
+  return store.grab(round, {
     key: "k",
     journalMax: 1_000_000,
     epoch: EPOCH,
     seq: 0,
     durable: false,
-    ...more,
+    ...call,
     fields,
   });
 }

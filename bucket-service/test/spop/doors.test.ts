@@ -26,6 +26,7 @@ t.test("any question gets the same answer through both doors", async (t) => {
       writer: fakeWriter,
       identity: new Identity([TOKEN_SECRET]),
       wins: {} as WinsReader,
+      receipts: { take: async () => [], ready: () => true },
       opensAtMs: () => OPENS_AT_MS,
     }),
   );

@@ -6,6 +6,7 @@ import { significant } from "../measure/medians.ts";
 import type { HandshakeFacts } from "../phases/handshakes.ts";
 import type { PackFacts } from "../phases/pack.ts";
 import type { PersistFacts } from "../phases/persist.ts";
+import type { PayoutFacts } from "../phases/payout.ts";
 import type { SellOutFacts } from "../phases/sell-out.ts";
 import type { Row } from "../rows.ts";
 
@@ -20,6 +21,7 @@ export interface Report {
   systems: Summary[];
   sellOut?: SellOutFacts;
   persist?: PersistFacts;
+  payout?: PayoutFacts;
   handshakes?: HandshakeFacts;
   pack?: PackFacts;
 }

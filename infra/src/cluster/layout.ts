@@ -13,6 +13,7 @@ export interface Shape {
 
 export const CONTROLLERS = ["c0", "c1"] as const;
 export const PERSIST = "p0";
+export const PAYOUT = "pay0";
 /** Where a browser looks first; another one when it is in use. */
 const PAGE_PORT_PREFERRED = 8080;
 
@@ -24,7 +25,12 @@ export const serviceIds = ({ services }: Shape): string[] =>
 export function portNames(shape: Shape): string[] {
   const names = ["page", "balancer/admin", "site", ...CONTROLLERS.map((id) => `${id}/admin`)];
   for (const bucket of bucketIds(shape)) {
-    names.push(`${bucket}/redis`, `${bucket}/mysql`, `${bucket}/${PERSIST}/admin`);
+    names.push(
+      `${bucket}/redis`,
+      `${bucket}/mysql`,
+      `${bucket}/${PERSIST}/admin`,
+      `${bucket}/${PAYOUT}/admin`,
+    );
     for (const service of serviceIds(shape)) {
       for (const door of ["http", "spop", "admin"]) names.push(`${bucket}/${service}/${door}`);
     }
@@ -81,7 +87,7 @@ export function topologyText(shape: Shape, ports: Record<string, number>): strin
       return `      - { id: ${service}, ${doors.join(", ")} }`;
     }),
     `    persist: [{ id: ${PERSIST}, admin: "${at(`${bucket}/${PERSIST}/admin`)}" }]`,
-    `    payout: []`,
+    `    payout: [{ id: ${PAYOUT}, admin: "${at(`${bucket}/${PAYOUT}/admin`)}" }]`,
   ]);
   return [
     `# Written by "hongbao up" at every start: the local cluster. Edits are lost.`,

@@ -135,7 +135,7 @@ export class LocalCluster {
     this.#file.state = "stopping";
     this.#write();
     const names = [...this.#keepers.keys()];
-    for (const kind of ["balancer", "controller", "service", "persist", ""]) {
+    for (const kind of ["balancer", "controller", "service", "persist", "payout", ""]) {
       await this.#supervisor.stop(names.filter((name) => name.startsWith(kind)));
     }
     rmSync(join(this.#options.places.home, "cluster.json"), { force: true });
@@ -150,17 +150,19 @@ export class LocalCluster {
     const at = ["--topology", topology.path];
     const parts: Part[] = topology.buckets.flatMap((bucket) => {
       const services = Array.isArray(bucket.services) ? bucket.services : [];
-      const part = (kind: "service" | "persist", role: string, id: string, admin: string): Part => ({
+      const kinds = { service: "services", persist: "persist", payout: "payout" } as const;
+      const part = (kind: keyof typeof kinds, role: string, id: string, admin: string): Part => ({
         name: `${kind} ${bucket.id}/${id}`,
         args: ["bucket", "--bucket", bucket.id, "--service", id, "--roles", role, ...at],
         admin,
         keep: (processes, pid) => {
-          set(kind === "service" ? processes.services : processes.persist, `${bucket.id}/${id}`, pid);
+          set(processes[kinds[kind]], `${bucket.id}/${id}`, pid);
         },
       });
       return [
         ...services.map(({ id, admin }) => part("service", "grab", id, admin)),
         ...bucket.persist.map(({ id, admin }) => part("persist", "persist", id, admin)),
+        ...bucket.payout.map(({ id, admin }) => part("payout", "payout", id, admin)),
       ];
     });
     for (const { id, admin } of topology.controllers) {

@@ -6,18 +6,22 @@
 --       6 "1" when the caller waits for MySQL and needs the journal's end
 --       7 claim fields (user or user#n), with a space between: one argument costs both sides less than one for each
 -- Returns { seq, stock, journal end or "", answer for each field, with a space between }
---   answer  > 0 the prize ID   0 the stock is empty   -1 the journal is full   -2 not open, or another key
---           -3 closed   -4 the prize before it (n - 1) was not won
--- Errors  LOST (a key is missing: never "sold out"), FENCED (this Redis went back in time)
+--   answer  > 0 the prize ID   0 the stock is empty for good   -1 the journal is full   -2 not open, or another key
+--           -3 closed   -4 the prize before it (n - 1) was not won   -5 the stock is empty, but some may come yet
+-- An empty stock is so for good when the conductor said so of this very stock number (`final`), or when nothing came for
+-- DRY_MS since it was first found empty (`dryAt`).
+-- Errors  LOST (a key is missing: never "sold out"), FENCED (of another epoch: rebuilt, or marked by fence.lua),
+--         FENCED-SEQ (this Redis went back in time)
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'acked')
-local round = redis.call('HMGET', KEYS[2], 'opensAt', 'closesAt', 'key', 'lo', 'stock')
+local round = redis.call('HMGET', KEYS[2], 'opensAt', 'closesAt', 'key', 'lo', 'stock', 'final', 'dryAt')
 local left = redis.call('GET', KEYS[3])
 if not (meta[1] and meta[2] and meta[3] and round[4] and round[5] and left) then
   return redis.error_reply('LOST bucket data is missing')
 end
 local seq = tonumber(meta[2])
-if meta[1] ~= ARGV[4] or seq < tonumber(ARGV[5]) then
-  return redis.error_reply('FENCED this Redis has seen less than the caller')
+if meta[1] ~= ARGV[4] then return redis.error_reply('FENCED this Redis is of another epoch') end
+if seq < tonumber(ARGV[5]) then
+  return redis.error_reply('FENCED-SEQ this Redis has seen ' .. seq .. ' claims, the caller ' .. ARGV[5])
 end
 
 local time = redis.call('TIME')
@@ -29,6 +33,7 @@ elseif round[2] ~= '' and nowMs >= tonumber(round[2]) then
   refusal = -3
 end
 
+local DRY_MS = 2000
 local fields = {}
 for field in string.gmatch(ARGV[7], '[^ ]+') do fields[#fields + 1] = field end
 local known = redis.call('HMGET', KEYS[5], unpack(fields))
@@ -94,7 +99,7 @@ while given < take do
     end
     redis.call('HSET', KEYS[5], unpack(claims))
     journalEnd = redis.call('XADD', KEYS[6], '*', 'c', string.format('%s %.0f %.0f %d ', ARGV[1], nowMs, high, count)
-      .. table.concat(winners, ' '))
+      .. table.concat(winners, ' '), 'e', ARGV[4])
     given = given + count
   end
 end
@@ -102,7 +107,14 @@ if given > 0 then
   seq = redis.call('HINCRBY', KEYS[1], 'seq', given)
   redis.call('HINCRBY', KEYS[2], 'issued', given)
 end
--- A stock that ran out in the middle of a batch leaves 0, as the loop above has preset it; the journal bound has set -1.
+-- Who met an empty stock has 0, as the loop above has preset it; the journal bound has set -1.
+if given < take and round[6] ~= round[5] then
+  local dryAt = tonumber(round[7]) or nowMs
+  if not round[7] then redis.call('HSET', KEYS[2], 'dryAt', string.format('%.0f', nowMs)) end
+  if nowMs - dryAt < DRY_MS then
+    for w = given + 1, take do answers[wanted[w]] = -5 end
+  end
+end
 
 for i, earlier in pairs(again) do answers[i] = answers[earlier] end
 if ARGV[6] == '1' and journalEnd == '' then

@@ -1,6 +1,6 @@
 -- Fills an empty bucket: meta, journal group, and every round with its range. All or nothing.
 --
--- KEYS  1 meta  2 journal, then for each round: round, left, ranges, claims
+-- KEYS  1 meta  2 journal  3 moves, then for each round: round, left, ranges, claims
 -- ARGV  1 event  2 pack digest  3 epoch  4 consumer group, then for each round:
 --       v, opensAt, closesAt, perUser, number of ranges, then lo and count of each range
 -- Returns 1 loaded   0 this very load stands here already   -1 refused: prizes were given from here
@@ -10,7 +10,7 @@ if pack then
   if tonumber(seq) ~= 0 then return -1 end
 end
 local position = 5
-for i = 3, #KEYS, 4 do
+for i = 4, #KEYS, 4 do
   redis.call('DEL', KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3])
   local ranges = tonumber(ARGV[position + 4])
   local lo, count = '0', '0'
@@ -27,7 +27,7 @@ for i = 3, #KEYS, 4 do
   redis.call('SET', KEYS[i + 1], count)
   position = position + 5 + 2 * ranges
 end
-redis.call('DEL', KEYS[2])
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
 redis.call('XGROUP', 'CREATE', KEYS[2], ARGV[4], '0', 'MKSTREAM')
 redis.call('HSET', KEYS[1], 'event', ARGV[1], 'pack', ARGV[2], 'epoch', ARGV[3], 'seq', '0', 'acked', '0')
 return 1

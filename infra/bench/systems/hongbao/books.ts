@@ -57,6 +57,32 @@ export class Books {
     );
   }
 
+  /** The money side of one bucket: claims, paid ones, and what the built-in ledger says. */
+  async payouts(bucket: string): Promise<{
+    claims: number;
+    claimMinor: number;
+    paid: number;
+    creditMinor: number;
+    companyMinor: number;
+  }> {
+    const pool = this.#pools[this.#places.buckets.findIndex(({ id }) => id === bucket)]!;
+    const [rows] = await pool.query<RowDataPacket[]>(
+      "SELECT (SELECT COUNT(*) FROM claims) AS claims, (SELECT COALESCE(SUM(amount_minor), 0) FROM claims) AS claimMinor, " +
+        "(SELECT COUNT(*) FROM payouts WHERE state = 'paid') AS paid, " +
+        "(SELECT COALESCE(SUM(amount_minor), 0) FROM ledger_entries WHERE side = 'credit') AS creditMinor, " +
+        "(SELECT COALESCE(-SUM(balance_minor), 0) FROM ledger_accounts WHERE account = 'company') AS companyMinor",
+    );
+    const row = rows[0]!;
+    const figure = (name: string): number => Number(row[name]);
+    return {
+      claims: figure("claims"),
+      claimMinor: figure("claimMinor"),
+      paid: figure("paid"),
+      creditMinor: figure("creditMinor"),
+      companyMinor: figure("companyMinor"),
+    };
+  }
+
   /** Claims that wait for MySQL, over all buckets. */
   async waiting(): Promise<number> {
     return (await this.states()).reduce((sum, { journal }) => sum + journal.waiting, 0);

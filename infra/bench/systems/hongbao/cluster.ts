@@ -71,6 +71,8 @@ export interface Cluster {
   thaw(balancer?: string): Promise<void>;
   persist(bucket: string): Child;
   persistAdminPort(bucket: string): number;
+  /** Payout processes are in the topology, but they do not run unless somebody starts them. */
+  payoutPlaces(bucket: string): { id: string; admin: number }[];
   stop: () => Promise<void>;
 }
 
@@ -179,6 +181,7 @@ export async function startCluster(spec: ClusterSpec): Promise<Cluster> {
     },
     persist: (bucket) => parts.find((part) => part.role === "persist" && part.bucket === bucket)!.child,
     persistAdminPort: (bucket) => buckets.find(({ id }) => id === bucket)!.persist.admin,
+    payoutPlaces: (bucket) => buckets.find(({ id }) => id === bucket)!.payout,
     stop: () => running.disposeAsync(),
   };
 }

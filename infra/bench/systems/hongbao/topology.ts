@@ -59,6 +59,8 @@ export interface BucketPorts {
   mysql: number;
   services: { id: string; http: number; spop: number; admin: number }[];
   persist: { id: string; admin: number };
+  /** In the topology, but started only where paying is measured. */
+  payout: { id: string; admin: number }[];
 }
 
 export async function bucketPorts(
@@ -76,6 +78,10 @@ export async function bucketPorts(
       mysql: await freePort(),
       services: [],
       persist: { id: "p0", admin: await freePort() },
+      payout: [
+        { id: "pay0", admin: await freePort() },
+        { id: "pay1", admin: await freePort() },
+      ],
     };
     for (let s = 0; s < services; s++) {
       bucket.services.push({
@@ -136,7 +142,7 @@ export function writeTopology(
         admin: at(admin),
       })),
       persist: [{ id: bucket.persist.id, admin: at(bucket.persist.admin) }],
-      payout: [],
+      payout: bucket.payout.map(({ id, admin }) => ({ id, admin: at(admin) })),
     })),
     secrets: Object.fromEntries(SECRET_NAMES.map((name) => [name, { file: join(world.secretsDir, name) }])),
   };

@@ -1,0 +1,62 @@
+/** The admin routes about payouts and users, for commands and the conductor. */
+import { BadInput } from "@hongbao/preprocess";
+import type { ExportRow } from "../payout/admin.ts";
+import type { LedgerFigures, PayoutFigures } from "../payout/figures.ts";
+import type { UserRuleSet } from "../users/rules.ts";
+import { adminCall, refused, type AdminParts } from "./client.ts";
+
+export interface BucketPayouts {
+  bucket: string;
+  rounds: PayoutFigures[];
+  ledger: LedgerFigures;
+  /** Why payouts are dead, held or not through yet; the most frequent first. */
+  reasons: { state: string; reason: string; count: number }[];
+}
+
+export interface PayoutClient {
+  /** Errors of all: Unreachable; BadInput with the process's words. */
+  status(): Promise<BucketPayouts>;
+  /** Dead payouts become pending; answers how many. */
+  retry(which: { prizes?: number[]; round?: number }): Promise<number>;
+  /** Claims with their payouts in the order of prize IDs, those after an ID; fewer than asked for at the end. */
+  page(after: number, limit: number): Promise<ExportRow[]>;
+}
+
+export function payoutClient(parts: AdminParts): PayoutClient {
+  const ask = async (method: string, path: string, body?: unknown): Promise<unknown> => {
+    const response = await adminCall(parts, method, path, body);
+    if (response.status === 400) throw new BadInput(((await response.json()) as { error: string }).error);
+    if (response.status !== 200) throw await refused(parts.admin, response);
+    return response.json();
+  };
+  return {
+    status: async () => (await ask("GET", "/admin/payouts")) as BucketPayouts,
+    retry: async (which) =>
+      ((await ask("POST", "/admin/payouts/retry", which)) as { retried: number }).retried,
+    page: async (after, limit) =>
+      ((await ask("GET", `/admin/payouts/export?after=${after}&limit=${limit}`)) as { rows: ExportRow[] })
+        .rows,
+  };
+}
+
+export interface UsersClient {
+  /** The rules that the process obeys. Errors: Unreachable. */
+  get(): Promise<UserRuleSet>;
+  /** The version that the process obeys afterwards, which is a newer one when it had that. Errors: Unreachable. */
+  put(set: UserRuleSet): Promise<{ v: number; written: boolean }>;
+}
+
+export function usersClient(parts: AdminParts): UsersClient {
+  return {
+    async get() {
+      const response = await adminCall(parts, "GET", "/admin/users");
+      if (response.status !== 200) throw await refused(parts.admin, response);
+      return (await response.json()) as UserRuleSet;
+    },
+    async put(set) {
+      const response = await adminCall(parts, "PUT", "/admin/users", set);
+      if (response.status !== 200 && response.status !== 409) throw await refused(parts.admin, response);
+      return (await response.json()) as { v: number; written: boolean };
+    },
+  };
+}
