@@ -18,7 +18,7 @@ export interface Sizes {
 export const FULL: Sizes = Object.freeze({
   rounds: 3,
   secondsEach: 4,
-  warmUpSeconds: 2,
+  warmUpSeconds: 5,
   connections: 256,
   wrkThreads: 1,
   users: 220_000,

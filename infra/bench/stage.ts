@@ -22,10 +22,10 @@ const DELAY_MS = 5;
 const DRY_STOCK = 4_000;
 const OVER_AFTER = "now+10s";
 
-/** One cluster runs at a time; what others would spend on their clocks and checks is not on the machine. */
+/** One cluster runs at a time, with one way in; what others would spend on their clocks and checks is not on the machine. */
 class Spotlight {
   readonly #clusters: Cluster[] = [];
-  #lit: Cluster | null = null;
+  #lit: { cluster: Cluster | null; way: string | undefined } = { cluster: null, way: undefined };
 
   /** From now on this one is in the dark until it is its turn. */
   add(cluster: Cluster): void {
@@ -33,11 +33,12 @@ class Spotlight {
     cluster.freeze();
   }
 
-  async on(cluster: Cluster | null): Promise<void> {
-    if (cluster === this.#lit) return;
-    this.#lit?.freeze();
-    this.#lit = cluster;
-    await cluster?.thaw();
+  /** @param way the way in that is needed; all of them when it is not given. */
+  async on(cluster: Cluster | null, way?: string): Promise<void> {
+    if (cluster === this.#lit.cluster && way === this.#lit.way) return;
+    this.#lit.cluster?.freeze();
+    this.#lit = { cluster, way };
+    await cluster?.thaw(way);
   }
 
   /** A stopped process could not stop itself. */
@@ -45,14 +46,17 @@ class Spotlight {
     await Promise.allSettled(this.#clusters.map((cluster) => cluster.thaw()));
   }
 
-  light(system: System, cluster: Cluster | null): System {
+  light(system: System, cluster: Cluster | null, way?: string): System {
     const begin = async (): Promise<Load> => {
-      await this.on(cluster);
+      await this.on(cluster, way);
       return system.begin();
     };
     return { ...system, begin };
   }
 }
+
+/** The way in that every cluster has. */
+const PLAIN = "plain";
 
 /** Ways to win on the main cluster: which HAProxy, which door, what is set before. */
 const MAIN_WAYS = {
@@ -109,11 +113,13 @@ export async function setStage(options: StageOptions, begun: AsyncDisposableStac
     begun.defer(() => main.stop());
     const systems = await endedSystems(options, world, main, plan);
     spotlight.add(main);
-    winners.push(...mainWinners(options, world, main, plan).map((system) => spotlight.light(system, main)));
+    for (const { system, way } of mainWinners(options, world, main, plan)) {
+      winners.push(spotlight.light(system, main, way));
+    }
     if (references.haproxyFloor) ended.push(spotlight.light(references.haproxyFloor, null));
-    ended.push(...systems.map((system) => spotlight.light(system, main)));
+    ended.push(...systems.map((system) => spotlight.light(system, main, PLAIN)));
   }
-  winners.push(...variants.map(({ system, cluster }) => spotlight.light(system, cluster)));
+  winners.push(...variants.map(({ system, cluster }) => spotlight.light(system, cluster, PLAIN)));
   begun.defer(() => spotlight.all());
   return {
     world,
@@ -239,17 +245,20 @@ async function startMain({ dir, needs, tell }: StageOptions, world: World, plan:
   });
 }
 
-function mainWinners({ sizes }: StageOptions, world: World, main: Cluster, plan: MainPlan): System[] {
+function mainWinners(
+  { sizes }: StageOptions,
+  world: World,
+  main: Cluster,
+  plan: MainPlan,
+): { system: System; way: string }[] {
   return plan.ways.map(({ id, rounds }) => {
+    const way = MAIN_WAYS[id].balancer;
     const common = { ...MAIN_WAYS[id], id, cluster: main, world, rounds: new RoundSupply(rounds) };
     const connections = id === "hongbao-wide" ? WIDE_CONNECTIONS : sizes.connections;
-    if (id !== "hongbao-fsync-no") return winSystem({ ...common, connections });
-    return winSystem({
-      ...common,
-      connections,
-      before: () => main.setAppendfsync("no"),
-      after: () => main.setAppendfsync("always"),
-    });
+    if (id !== "hongbao-fsync-no") return { way, system: winSystem({ ...common, connections }) };
+    const before = (): Promise<void> => main.setAppendfsync("no");
+    const after = (): Promise<void> => main.setAppendfsync("always");
+    return { way, system: winSystem({ ...common, connections, before, after }) };
   });
 }
 
@@ -257,13 +266,23 @@ interface Variant {
   id: string;
   name: string;
   what: string;
+  /** Default: 2 and 2. */
+  buckets?: number;
+  services?: number;
   ack?: "database";
   redisDelayMs?: number;
   connections?: number;
 }
 
-/** The same cluster with one thing changed that cannot be changed while it runs. */
+/** Clusters that differ in one thing that cannot be changed while they run. */
 const VARIANTS: Variant[] = [
+  {
+    id: "hongbao-one",
+    name: "one",
+    what: "whole chain, SPOP door, 1 bucket with 1 service process",
+    buckets: 1,
+    services: 1,
+  },
   { id: "hongbao-ack-database", name: "database", what: "whole chain, ack: database", ack: "database" },
   {
     id: "hongbao-5ms",
@@ -280,6 +299,7 @@ async function startVariant(
   variant: Variant,
 ): Promise<{ system: System; cluster: Cluster }> {
   const { id, name, what, ack, redisDelayMs, connections = sizes.connections } = variant;
+  const { buckets = 2, services = 2 } = variant;
   const rounds = Array.from({ length: sizes.rounds + 1 }, (_, index) => ({
     id: index + 1,
     count: sizes.users,
@@ -288,8 +308,8 @@ async function startVariant(
     name,
     world,
     dir,
-    buckets: 2,
-    services: 2,
+    buckets,
+    services,
     balancers: [{ id: "plain" }],
     rounds,
     tell,

@@ -9,6 +9,8 @@ export const breatherPolicy = {
   lastCycleWeight: 0.25,
 } as const;
 
+type BreatherPolicy = { readonly [K in keyof typeof breatherPolicy]: number };
+
 const asleep = new Int32Array(new SharedArrayBuffer(4));
 
 /**
@@ -18,7 +20,7 @@ const asleep = new Int32Array(new SharedArrayBuffer(4));
  * would not do, because the loop would wake for every frame all the same. Network drivers do likewise (interrupt coalescing).
  */
 export class Breather {
-  readonly #policy: { readonly [K in keyof typeof breatherPolicy]: number };
+  readonly #policy: BreatherPolicy;
   readonly #nowMs: () => number;
   readonly #sleep: (ms: number) => void;
   #gathered = 0;
@@ -27,7 +29,7 @@ export class Breather {
 
   constructor(
     parts: {
-      policy?: Partial<typeof breatherPolicy>;
+      policy?: Partial<BreatherPolicy>;
       nowMs?: () => number;
       sleep?: (ms: number) => void;
     } = {},

@@ -1,11 +1,15 @@
 /** Starts `hongbao` subcommands: the other folders' work is reached as commands, never as imports. */
 import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { HongbaoError } from "@hongbao/preprocess";
 import { dieWithParent } from "../processes/child.ts";
 import { serverPath } from "../servers/binaries.ts";
 
-const SCRIPT = join(import.meta.dirname, "..", "..", "..", "hongbao.ts");
+const ROOT = join(import.meta.dirname, "..", "..", "..");
+const SCRIPT = join(ROOT, "hongbao.ts");
+/** The same as the shell script's. */
+const FLAGS = readFileSync(join(ROOT, "node-flags"), "utf8").trim().split(" ");
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 
 /** The words that run a subcommand with this Node; the shell script would only look for it once more. */
@@ -14,8 +18,7 @@ export function hongbaoWords(args: string[]): {
   args: string[];
   env: Record<string, string>;
 } {
-  const flags = ["--disable-warning=ExperimentalWarning"];
-  return { command: process.execPath, args: [...flags, SCRIPT, ...args], env: { PATH: serverPath() } };
+  return { command: process.execPath, args: [...FLAGS, SCRIPT, ...args], env: { PATH: serverPath() } };
 }
 
 export interface Outcome {

@@ -80,7 +80,7 @@ function readArguments(cursor: Cursor, count: number, secret: SpopSecret, ask: G
       ask.user = start >= 0 && isUser(buffer, start, end) ? buffer.toString("latin1", start, end) : "";
     } else if (isName(cursor, length, keyName)) {
       const start = textAt(cursor, valueAt);
-      ask.key = start < 0 ? "" : buffer.toString("latin1", start, end);
+      ask.key = start < 0 ? "" : keyText(buffer, start, end);
     } else if (isName(cursor, length, ordinalName)) {
       const isAbsent = (buffer[valueAt]! & DATA_TYPE_MASK) === DataType.null;
       ask.n = isAbsent ? 1 : readOrdinal(cursor, valueAt, end);
@@ -89,6 +89,18 @@ function readArguments(cursor: Cursor, count: number, secret: SpopSecret, ask: G
   }
   if (!isProven) return "refused";
   return ask.round < 0 ? "other" : "grab";
+}
+
+let lastKeyBytes = Buffer.alloc(0);
+let lastKey = "";
+
+/** Everybody in a round sends the same key, so its text need not be made anew for each. */
+function keyText(buffer: Buffer, start: number, end: number): string {
+  let at = end - start === lastKeyBytes.length ? start : end + 1;
+  while (at < end && buffer[at] === lastKeyBytes[at - start]) at += 1;
+  if (at === end) return lastKey;
+  lastKeyBytes = Buffer.from(buffer.subarray(start, end));
+  return (lastKey = buffer.toString("latin1", start, end));
 }
 
 /** Whether the bytes under the cursor are this name. */

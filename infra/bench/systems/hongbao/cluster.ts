@@ -67,8 +67,8 @@ export interface Cluster {
   setAppendfsync(mode: "always" | "no"): Promise<void>;
   /** Stops the clocks of all our own processes: an idle cluster would take its share of the machine from others. */
   freeze(): void;
-  /** Lets them go on, and waits until every way in serves every bucket again. */
-  thaw(): Promise<void>;
+  /** Lets them go on, with one way in or all, and waits until it serves every bucket again. */
+  thaw(balancer?: string): Promise<void>;
   persist(bucket: string): Child;
   persistAdminPort(bucket: string): number;
   /** Payout processes are in the topology, but they do not run unless somebody starts them. */
@@ -169,9 +169,15 @@ export async function startCluster(spec: ClusterSpec): Promise<Cluster> {
     freeze: () => {
       for (const { child } of parts) child.kill("SIGSTOP");
     },
-    thaw: async () => {
-      for (const { child } of parts) child.kill("SIGCONT");
-      await Promise.all(spec.balancers.map(({ id }) => untilServing(url(id), world, spec.buckets)));
+    thaw: async (balancer) => {
+      const ways = spec.balancers.flatMap(({ id }) =>
+        balancer === undefined || id === balancer ? [id] : [],
+      );
+      for (const { role, child } of parts) {
+        const way = /^balancer (.*)$/.exec(role)?.[1];
+        if (way === undefined || ways.includes(way)) child.kill("SIGCONT");
+      }
+      await Promise.all(ways.map((id) => untilServing(url(id), world, spec.buckets)));
     },
     persist: (bucket) => parts.find((part) => part.role === "persist" && part.bucket === bucket)!.child,
     persistAdminPort: (bucket) => buckets.find(({ id }) => id === bucket)!.persist.admin,
