@@ -3,6 +3,7 @@ import type { ReceiptAnswer } from "../receipts/desk.ts";
 import type { RebuildJob } from "../rebuild/desk.ts";
 import type { previewRebuild } from "../rebuild/rebuild.ts";
 import type { ReleaseReport } from "../rebuild/release.ts";
+import { adminCall, type AdminParts } from "./client.ts";
 
 export type RebuildPreview = Awaited<ReturnType<typeof previewRebuild>>;
 
@@ -22,21 +23,9 @@ export interface RebuildClient {
 }
 
 /** Talks to the admin port of one of a bucket's processes; every call ends within timeoutMs. */
-export function rebuildClient(parts: {
-  admin: string;
-  operatorSecret: string;
-  timeoutMs: number;
-}): RebuildClient {
+export function rebuildClient(parts: AdminParts): RebuildClient {
   const call = async <T>(method: "GET" | "POST", path: string, body?: unknown): Promise<T> => {
-    const response = await fetch(`http://${parts.admin}/admin${path}`, {
-      method,
-      headers: { authorization: `Bearer ${parts.operatorSecret}`, "content-type": "application/json" },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(parts.timeoutMs),
-    }).catch((error: Error) => {
-      const cause = (error.cause as { code?: string } | undefined)?.code ?? error.name;
-      throw new Unreachable(`admin port ${parts.admin}: ${cause}`);
-    });
+    const response = await adminCall(parts, method, `/admin${path}`, body);
     const answer = (await response.json().catch(() => null)) as { error?: string } | null;
     if (response.ok) return answer as T;
     const said = answer?.error ?? `answered ${response.status}`;

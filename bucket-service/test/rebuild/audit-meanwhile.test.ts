@@ -1,4 +1,5 @@
 /** The audit is right while burned IDs come back: by receipts, by release, and while people go on grabbing. */
+import type { RowDataPacket } from "mysql2/promise";
 import t from "tap";
 import { auditBucket, type Violation } from "../../src/audit/audit.ts";
 import { burnedAtCut, type BurnedRecord } from "../../src/audit/burned.ts";
@@ -121,4 +122,9 @@ t.test("while lost wins are brought back one by one, every audit is clean", asyn
   const { violations, rounds } = await auditBucket({ topology: w.topology, bucket: "b0", pack: w.pack });
   t.same(violations, []);
   t.match(rounds[0], { issued: { count: 60 }, burned: { count: 0 }, claimed: { count: 60 } });
+  const fed = await s.inStores(async ({ mysql }) => {
+    const [rows] = await mysql.query<RowDataPacket[]>("SELECT SUM(id_count) AS ids FROM payout_feed");
+    return Number(rows[0]!["ids"]);
+  });
+  t.equal(fed, 60, "payout hears of them as of any claim");
 });
