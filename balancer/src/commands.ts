@@ -15,6 +15,7 @@ import type { RevealOptions } from "./operate/reveal.ts";
 import type { RoundAction, RoundListOptions, RoundOptions } from "./operate/round.ts";
 import type { StatusOptions } from "./operate/status.ts";
 import type { UserListOptions, UserOptions } from "./operate/user.ts";
+import type { WhyOptions } from "./operate/why.ts";
 
 /** The commands of this folder. Everything heavy is imported when a command runs. */
 export function register(program: Command): void {
@@ -42,6 +43,14 @@ function registerLooks(program: Command): void {
   where(program.command("audit").description("the conservation proof over all buckets; right under load too"))
     .addOption(json())
     .action(async (options: AuditOptions) => (await import("./operate/audit.ts")).runAudit(options));
+  where(
+    program.command("why <user>").description("what is known of one user: attempts, wins, payouts, rules"),
+  )
+    .option("--round <round>", "only of this round")
+    .addOption(json())
+    .action(async (user: string, options: WhyOptions) =>
+      (await import("./operate/why.ts")).runWhy(user, options),
+    );
   where(program.command("watch").description("a live view of controllers, buckets and rounds")).action(
     async (options: Where) => (await import("./operate/watch.ts")).runWatch(options),
   );

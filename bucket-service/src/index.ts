@@ -9,6 +9,7 @@ export {
   type RoundRecord,
 } from "./admin/client.ts";
 export {
+  askWhy,
   payoutClient,
   usersClient,
   type BucketPayouts,
@@ -17,6 +18,8 @@ export {
 } from "./admin/money-client.ts";
 export type { ExportRow } from "./payout/admin.ts";
 export type { LedgerFigures, PayoutFigures, PayoutSum } from "./payout/figures.ts";
+export type { Attempt } from "./grab/recent.ts";
+export type { UserFacts, UserWin } from "./users/why.ts";
 export { changeRules, NO_RULES, USER_RULES_MAX, type UserRule, type UserRuleSet } from "./users/rules.ts";
 export {
   rebuildClient,
@@ -27,6 +30,7 @@ export {
 export { RECEIPTS_MAX, type ReceiptAnswer } from "./receipts/desk.ts";
 export type { RebuildReport } from "./rebuild/rebuild.ts";
 export type { RoundBurn } from "./rebuild/stock.ts";
+export { loansOut, type AuditMove } from "./audit/moves.ts";
 export { auditBucket, type BucketAudit, type RoundAudit, type Sum, type Violation } from "./audit/audit.ts";
 export type { InOrder, OutOrder } from "./moves/mover.ts";
 export type { MoveKind } from "./moves/note.ts";

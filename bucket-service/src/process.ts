@@ -20,6 +20,7 @@ import {
 import { rebuildRoutes } from "./admin/rebuild-routes.ts";
 import { bucketRoutes } from "./admin/routes.ts";
 import { adminServer } from "./admin/server.ts";
+import { bookMetrics } from "./audit/live.ts";
 import { GrabDesk } from "./doors/grab-desk.ts";
 import { httpDoor } from "./doors/http.ts";
 import { Identity } from "./doors/identity.ts";
@@ -29,6 +30,7 @@ import { BucketView } from "./grab/bucket-view.ts";
 import { DurableWait } from "./grab/durable-wait.ts";
 import { GrabCore } from "./grab/grab-core.ts";
 import { bucketFence } from "./grab/fence.ts";
+import { RecentAttempts } from "./grab/recent.ts";
 import { WinsReader } from "./grab/wins.ts";
 import { mysqlConnection, mysqlPool, mysqlProbe } from "./mysql/connect.ts";
 import { payoutRoutes } from "./payout/admin.ts";
@@ -41,6 +43,7 @@ import { bucketKeys } from "./redis/keys.ts";
 import { BucketStore, leftOf, phaseOf } from "./redis/scripts.ts";
 import { RulesKeeper } from "./users/keeper.ts";
 import { UserRules, withRules } from "./users/rules.ts";
+import { whyRoutes } from "./users/why.ts";
 
 /** Time-outs of the doors; Node's keep-alive must outlast HAProxy's, or a reused connection is reset under a request. */
 export const doorPolicy = {
@@ -151,6 +154,7 @@ export async function startService(
   const users = loadUserTable(pack, bucket.id);
   const rules = new UserRules();
   const keeper = new RulesKeeper(rules, pool);
+  const recent = new RecentAttempts();
   const view = new BucketView(
     store,
     bucketFence({ pool, store, packDigest: pack.digest, rounds: pack.manifest.rounds.length }),
@@ -190,6 +194,7 @@ export async function startService(
       identity: new Identity(secrets.token),
       wins,
       isDenied: (user, round) => rules.denies(user, round),
+      recent,
       receipts: {
         take: (list, user) => operators.receipts.take(list, user),
         ready: () => view.trust === "ok",
@@ -201,7 +206,7 @@ export async function startService(
     }),
   );
   door.requestTimeout = doorPolicy.requestTimeoutMs;
-  const desk = new GrabDesk({ core, writer, opensAtMs, onError });
+  const desk = new GrabDesk({ core, writer, opensAtMs, recent, onError });
   const agent = spopAgent(frame, desk);
   let draining = false;
   const admin = adminServer({
@@ -213,6 +218,7 @@ export async function startService(
       payoutRoutes({ pool, pack, bucket: bucket.id })(router);
       keeper.routes()(router);
       operators.routes(router);
+      whyRoutes({ bucket: bucket.id, id: frame.id, pack, pool, users, rules, recent, wins })(router);
     },
     onError,
   });
@@ -304,10 +310,12 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
       bucketRoutes({ frame, roles: ["persist"], store, pool, view, mysqlUp: probe.up })(router);
       payoutRoutes({ pool, pack, bucket: bucket.id })(router);
       operators.routes(router);
+      whyRoutes({ bucket: bucket.id, id: frame.id, pack, pool })(router);
     },
     onError: (error) => logger.error({ err: error }, "an admin request failed"),
   });
   viewMetrics(frame, view, probe.up);
+  bookMetrics({ registry, store, pool, pack, bucket: bucket.id });
   await begin();
   await reader.connect().catch(() => undefined);
   await view.refresh();

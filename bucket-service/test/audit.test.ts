@@ -1,3 +1,4 @@
+import type { RowDataPacket } from "mysql2/promise";
 import t from "tap";
 import { waitUntil } from "@hongbao/infra";
 import { auditBucket, type Violation } from "../src/audit/audit.ts";
@@ -115,6 +116,94 @@ t.test("a counter that was turned back, and a forgotten user, are seen", async (
     ({ store }) => store.client.hdel(store.keys.claims(1), "ghost"),
   );
   t.match(users, [{ promise: 3, what: /remembers 41 claims/ }]);
+});
+
+t.test("a user whose claim was given to somebody else in MySQL is named", async (t) => {
+  const [row] = await withBucket(
+    { pack: w.pack, bucket: w.topology.buckets[0]!, secrets: w.secrets, name: "tamper" },
+    async ({ mysql }) =>
+      (await mysql.query<RowDataPacket[]>("SELECT user_id FROM claims WHERE prize_id = ?", [top]))[0],
+  );
+  const found = await tampered(
+    ({ mysql }) => mysql.query("UPDATE claims SET user_id = 'thief' WHERE prize_id = ?", [top]),
+    ({ mysql }) => mysql.query("UPDATE claims SET user_id = ? WHERE prize_id = ?", [row!["user_id"], top]),
+  );
+  t.match(found, [{ promise: 3, prize: top, user: "thief", what: /Redis does not remember the claim/ }]);
+});
+
+t.test("prizes from nowhere, and claims without their unique key, are named", async (t) => {
+  const foreign = await tampered(
+    ({ mysql }) => mysql.query("INSERT INTO prizes VALUES (77, 1, 'envelope', 500)"),
+    ({ mysql }) => mysql.query("DELETE FROM prizes WHERE prize_id = 77"),
+  );
+  t.match(foreign, [{ promise: 1, prize: "77", what: /worth 500 that was not generated/ }]);
+  const keyless = await tampered(
+    ({ mysql }) => mysql.query("ALTER TABLE claims DROP KEY once_per_user"),
+    ({ mysql }) => mysql.query("ALTER TABLE claims ADD UNIQUE KEY once_per_user (round_id, user_id, n)"),
+  );
+  t.match(keyless, [{ promise: 3, what: /lost their unique key/ }]);
+});
+
+t.test("the money side: what is paid is what was claimed, once", async (t) => {
+  await w.startPayout(0);
+  const figures = async () => {
+    const { rounds } = await auditBucket({ topology: w.topology, bucket: "b0", pack: w.pack });
+    return rounds[0]!;
+  };
+  await waitUntil(async () => (await figures()).paid.count === 40, {
+    what: "40 paid claims",
+    timeoutMsMax: 20_000,
+  });
+  const { paid, claimed, pending, dead, held } = await figures();
+  t.same(paid, claimed);
+  t.same([pending.count, dead.count, held.count], [0, 0, 0]);
+  t.same(await audited(), []);
+
+  const nobody = String(w.pack.firstId);
+  const doubled = await tampered(
+    ({ mysql }) =>
+      mysql.query(
+        "INSERT INTO payouts (prize_id, round_id, state, amount_minor, granted, paid_at) " +
+          "SELECT ?, round_id, state, amount_minor, granted, paid_at FROM payouts WHERE prize_id = ?",
+        [nobody, top],
+      ),
+    ({ mysql }) => mysql.query("DELETE FROM payouts WHERE prize_id = ?", [nobody]),
+  );
+  t.ok(
+    doubled.some(({ promise, prize, what }) => promise === 4 && prize === nobody && /no claim/.test(what)),
+  );
+  t.ok(
+    doubled.some(({ what }) =>
+      /the budget guard has booked 40 payouts .*, released for payment are 41/.test(what),
+    ),
+  );
+
+  const twice = await tampered(
+    ({ mysql }) =>
+      mysql.query("UPDATE ledger_entries SET amount_minor = amount_minor * 2 WHERE prize_id = ?", [top]),
+    ({ mysql }) =>
+      mysql.query("UPDATE ledger_entries SET amount_minor = amount_minor / 2 WHERE prize_id = ?", [top]),
+  );
+  t.ok(
+    twice.some(
+      ({ promise, prize, what }) => promise === 4 && prize === top && /the ledger credits/.test(what),
+    ),
+  );
+  t.ok(twice.some(({ what }) => /the ledger is not balanced/.test(what)));
+
+  const balance = await tampered(
+    ({ mysql }) =>
+      mysql.query("UPDATE ledger_accounts SET balance_minor = balance_minor + 5 WHERE account = 'user:u1'"),
+    ({ mysql }) =>
+      mysql.query("UPDATE ledger_accounts SET balance_minor = balance_minor - 5 WHERE account = 'user:u1'"),
+  );
+  t.ok(balance.some(({ promise, what }) => promise === 4 && /the balance of user:u1/.test(what)));
+
+  const held1 = await tampered(
+    ({ mysql }) => mysql.query("UPDATE payouts SET state = 'held' WHERE prize_id = ?", [top]),
+    ({ mysql }) => mysql.query("UPDATE payouts SET state = 'paid' WHERE prize_id = ?", [top]),
+  );
+  t.ok(held1.some(({ prize, what }) => prize === top && /its payout is held/.test(what)));
 });
 
 t.test("under load the audit finds nothing wrong", async (t) => {

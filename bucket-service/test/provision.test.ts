@@ -1,6 +1,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Connection, RowDataPacket } from "mysql2/promise";
 import t from "tap";
+import { waitUntil } from "@hongbao/infra";
 import {
   BadInput,
   Unreachable,
@@ -148,6 +150,43 @@ t.test("loading and verifying", async (t) => {
       });
     },
   );
+});
+
+t.test("another event is loaded only when no round is open and everybody is paid", async (t) => {
+  const w = await world(t, { users: 5, event: "journalMax: 100" });
+  const { topology, secrets } = w;
+  writeFileSync(
+    join(w.dir, "event.yaml"),
+    readFileSync(join(w.dir, "event.yaml"), "utf8").replace("event: world", "event: other-one"),
+  );
+  const other = await anotherPack(w, "ef".repeat(32));
+  const load = (): ReturnType<typeof loadPack> => loadPack({ pack: other, topology, secrets });
+  const refused = (message: RegExp): Promise<unknown> =>
+    t.rejects(load(), { constructor: BadInput, message });
+
+  await w.open(1, "k");
+  await refused(/^bucket b0: event world is live: its rounds 1 are open; expected one event at a time/);
+  t.equal((await w.grab("u1")).body["result"], "won");
+  await w.close(1);
+  await refused(/event world is live: claims are not paid \((1 pending|1 in the journal)\)/);
+  const bucket = topology.buckets[0]!;
+  const inMysql = <T>(work: (mysql: Connection) => Promise<T>): Promise<T> =>
+    withBucket({ pack: w.pack, bucket, secrets, name: "test" }, ({ mysql }) => work(mysql));
+  const [there] = await inMysql((mysql) => mysql.query<RowDataPacket[]>("SHOW DATABASES LIKE 'hongbao%'"));
+  t.equal(there.length, 1, "nothing was written");
+
+  await w.startPayout(0);
+  await waitUntil(
+    () =>
+      load().then(
+        () => true,
+        () => false,
+      ),
+    { what: "the load when all is paid", timeoutMsMax: 20_000 },
+  );
+  t.same((await verifyPack(other, topology, secrets)).problems, []);
+  await inMysql((mysql) => mysql.query("UPDATE payouts SET state = 'held'"));
+  await refused(/event world is live: claims are not paid \(1 held\)/);
 });
 
 t.test("a damaged pack is refused by the file's name before anything is written", async (t) => {

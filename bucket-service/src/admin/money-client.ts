@@ -3,6 +3,7 @@ import { BadInput } from "@hongbao/preprocess";
 import type { ExportRow } from "../payout/admin.ts";
 import type { LedgerFigures, PayoutFigures } from "../payout/figures.ts";
 import type { UserRuleSet } from "../users/rules.ts";
+import type { UserFacts } from "../users/why.ts";
 import { adminCall, refused, type AdminParts } from "./client.ts";
 
 export interface BucketPayouts {
@@ -59,4 +60,12 @@ export function usersClient(parts: AdminParts): UsersClient {
       return (await response.json()) as { v: number; written: boolean };
     },
   };
+}
+
+/** What one process knows of a user. Errors: Unreachable. */
+export async function askWhy(parts: AdminParts, user: string, round?: number): Promise<UserFacts> {
+  const query = round === undefined ? "" : `?round=${round}`;
+  const response = await adminCall(parts, "GET", `/admin/why/${user}${query}`);
+  if (response.status !== 200) throw await refused(parts.admin, response);
+  return (await response.json()) as UserFacts;
 }

@@ -17,14 +17,14 @@ export class RoundBooks {
   readonly state: RoundState | undefined;
   /** The IDs that were generated for this bucket and round. */
   readonly generated: Run;
-  readonly claimed: IdSet;
-  readonly waiting: IdSet;
   /** Burned IDs that a user is getting back at this very moment. */
   readonly restoring: ReadonlySet<number>;
   /** Claims on IDs that were not issued here at the cut; a bit for each of the event's prizes, made when there are any. */
   later: IdSet | null = null;
   /** What contradicts itself, one sentence each. */
   readonly faults: string[] = [];
+  #claimed: IdSet | null = null;
+  #waiting: IdSet | null = null;
   readonly #pack: Pack;
   readonly #bucket: string;
   readonly #notes: readonly MoveNote[];
@@ -74,8 +74,15 @@ export class RoundBooks {
       balanceOf(gone, burned.burned),
       "MySQL has it burned, although it is left or not owned",
     );
-    this.claimed = new IdSet(this.#owned);
-    this.waiting = new IdSet(this.#owned);
+  }
+
+  /** The owned IDs whose claims stand in MySQL; made when it is first asked for. */
+  get claimed(): IdSet {
+    return (this.#claimed ??= new IdSet(this.#owned));
+  }
+  /** And those whose claims are in the journal alone. */
+  get waiting(): IdSet {
+    return (this.#waiting ??= new IdSet(this.#owned));
   }
 
   get id(): number {
@@ -114,6 +121,22 @@ export class RoundBooks {
       for (let id = lo; id < lo + count; id += 1)
         if (!this.claimed.has(id) && !this.waiting.has(id)) yield id;
     }
+  }
+
+  /** The same in counts alone, without a look at any prize. */
+  counts(): Record<
+    "generated" | "borrowed" | "rolledIn" | "left" | "burned" | "lentOut" | "rolledOut",
+    number
+  > {
+    return {
+      generated: this.generated.count,
+      borrowed: countOf(this.#runs("in", "lend")),
+      rolledIn: countOf(this.#runs("in", "roll")),
+      left: countOf(this.#left),
+      burned: countOf(this.#burned),
+      lentOut: countOf(this.#runs("out", "lend")),
+      rolledOut: countOf(this.#runs("out", "roll")),
+    };
   }
 
   figures(): RoundAudit {

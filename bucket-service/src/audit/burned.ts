@@ -20,6 +20,7 @@ export interface BurnedBooks {
   restoring: Set<number>;
 }
 
+/** The connection is in a snapshot, or nobody releases. */
 export async function readBurned(mysql: Connection): Promise<BurnedRecord> {
   const [rows] = await mysql.query<RowDataPacket[]>({
     sql: "SELECT round_id, prize_id FROM burned WHERE state = 'burned' ORDER BY prize_id",

@@ -1,9 +1,10 @@
 import type { Connection } from "mysql2/promise";
-import type { Pack } from "@hongbao/preprocess";
+import type { BucketPlace, Pack, Secrets } from "@hongbao/preprocess";
 import type { Direction, MoveKind, MoveNote } from "../moves/note.ts";
 import { recordedMoves } from "../moves/record.ts";
 import { countOf, worthOf, type Run } from "../moves/runs.ts";
 import type { BucketStore } from "../redis/scripts.ts";
+import { withBucket } from "../stores.ts";
 import type { Sum, Violation } from "./audit.ts";
 
 /** One side of a move, for the sum over all buckets. */
@@ -25,6 +26,22 @@ export function movesOf(pack: Pack, bucket: string, notes: readonly MoveNote[]):
       ? []
       : { ...note, kind, bucket, count: countOf(note.runs), amount: amountOf(pack, note.runs) },
   );
+}
+
+/** What a bucket has lent to others by its MySQL's word. Errors: Unreachable. */
+export async function loansOut(parts: {
+  pack: Pack;
+  bucket: BucketPlace;
+  secrets: Pick<Secrets, "redis" | "mysql">;
+}): Promise<AuditMove[]> {
+  const { pack, bucket } = parts;
+  return withBucket({ ...parts, name: "audit" }, async ({ mysql, record }) => {
+    if (record.epoch === "") return [];
+    const loans = (await recordedMoves(mysql)).filter(
+      ({ kind, direction }) => kind === "lend" && direction === "out",
+    );
+    return movesOf(pack, bucket.id, loans);
+  });
 }
 
 function amountOf(pack: Pack, runs: readonly Run[]): number {

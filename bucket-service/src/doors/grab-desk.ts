@@ -1,5 +1,6 @@
 import type { AnswerWord, AnswerWriter } from "../grab/answers.ts";
 import type { GrabAsk, GrabCore } from "../grab/grab-core.ts";
+import type { RecentAttempts } from "../grab/recent.ts";
 
 /** Who hears the answer of a grab: a door's request. */
 export interface GrabTeller {
@@ -18,6 +19,8 @@ export interface GrabDeskParts {
   writer: Pick<AnswerWriter, "wonBytes" | "other">;
   /** When a round opens, ms since 1970, as far as the bucket knows. */
   opensAtMs: (round: number) => number | null;
+  /** Remembers the answers of each user for a while. */
+  recent?: RecentAttempts;
   onError?: (error: unknown) => void;
 }
 
@@ -27,11 +30,13 @@ export interface GrabDeskParts {
  */
 export class GrabDesk {
   readonly #parts: GrabDeskParts;
+  readonly #recent: RecentAttempts | undefined;
   /** Texts of answers that are always the same, by round: IDs have two digits, so they are few. */
   readonly #texts: Partial<Record<AnswerWord, string[]>> = {};
 
   constructor(parts: GrabDeskParts) {
     this.#parts = parts;
+    this.#recent = parts.recent;
   }
 
   /** @param ask its user is "" when nobody has proven to be one, its n NaN when it is not a whole number. */
@@ -41,6 +46,7 @@ export class GrabDesk {
     if (ask.user === "") return this.#refuse("unauthorized", ask, teller);
     if (Number.isNaN(ask.n)) return this.#refuse("bad_request", ask, teller);
     core.grab(ask, (word, prizeId, stock) => {
+      this.#recent?.note(ask.user, ask.round, ask.n, word);
       if (word === "won") this.#tellWin(ask, prizeId, teller);
       else teller.tell(word, this.#text(word, ask), stock);
     });
@@ -48,6 +54,7 @@ export class GrabDesk {
 
   /** The answer of a door that cannot ask, or has asked for long enough. */
   busy(ask: GrabAsk): string {
+    this.#recent?.note(ask.user, ask.round, ask.n, "busy");
     return this.#text("busy", ask);
   }
 

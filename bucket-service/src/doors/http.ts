@@ -3,6 +3,7 @@ import { Router } from "@koa/router";
 import Koa from "koa";
 import { answerTable, type AnswerWord, type AnswerWriter } from "../grab/answers.ts";
 import type { GrabCore } from "../grab/grab-core.ts";
+import type { RecentAttempts } from "../grab/recent.ts";
 import type { WinsReader, WinsFound } from "../grab/wins.ts";
 import { RECEIPTS_MAX, type ReceiptAnswer } from "../receipts/desk.ts";
 import { GrabDesk } from "./grab-desk.ts";
@@ -32,6 +33,7 @@ export interface HttpDoorParts {
     word: AnswerWord | "ok",
     milliseconds: number,
   ) => void;
+  recent?: RecentAttempts;
   onError?: (error: unknown) => void;
 }
 

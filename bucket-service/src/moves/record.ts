@@ -5,6 +5,7 @@
 import type { Connection, Pool, PoolConnection, RowDataPacket } from "mysql2/promise";
 import { lockEpoch } from "../mysql/bucket-record.ts";
 import { mysqlPolicy } from "../mysql/connect.ts";
+import { inTransaction } from "../mysql/transaction.ts";
 import type { Direction, MoveKind, MoveNote } from "./note.ts";
 import type { Run } from "./runs.ts";
 
@@ -161,21 +162,6 @@ export async function prizesOf(
     values: [lo, lo + count],
   });
   return { count: Number(rows[0]!["n"]), amountMinor: Number(rows[0]!["amount"]) };
-}
-
-async function inTransaction<T>(pool: Pool, work: (connection: PoolConnection) => Promise<T>): Promise<T> {
-  const connection = await pool.getConnection();
-  try {
-    await run(connection, "START TRANSACTION");
-    const result = await work(connection);
-    await run(connection, "COMMIT");
-    connection.release();
-    return result;
-  } catch (error) {
-    // A connection in an unknown state is not given back; closing it rolls back what it had begun.
-    connection.destroy();
-    throw error;
-  }
 }
 
 async function run(

@@ -8,6 +8,7 @@ import { close, doorPolicy, listen, type Frame, type RunningPart } from "../proc
 import { mysqlPool, mysqlProbe } from "../mysql/connect.ts";
 import { RulesKeeper } from "../users/keeper.ts";
 import { UserRules } from "../users/rules.ts";
+import { whyRoutes } from "../users/why.ts";
 import { payoutRoutes } from "./admin.ts";
 import { payoutGauges } from "./figures.ts";
 import { httpTarget } from "./http-target.ts";
@@ -73,6 +74,7 @@ export async function startPayout(
       });
       payoutRoutes({ pool, pack, bucket: bucket.id })(router);
       keeper.routes()(router);
+      whyRoutes({ bucket: bucket.id, id: frame.id, pack, pool, rules })(router);
     },
     onError: (error) => logger.error({ err: error }, "an admin request failed"),
   });

@@ -15,6 +15,7 @@ import type { BucketStore } from "../redis/scripts.ts";
 import { mysqlConnection } from "../mysql/connect.ts";
 import { migrate } from "../mysql/migrate.ts";
 import { openStore } from "../stores.ts";
+import { requireNoLiveEvent } from "./other-events.ts";
 import { tableFigures, packFigures, sameFigures } from "./figures.ts";
 
 export interface LoadReport {
@@ -35,8 +36,8 @@ const LOAD_ROWS_MAX = 250_000;
  * Fills every bucket's MySQL and Redis from a pack and fixes the rounds' times. Safe to repeat and to resume: what stands
  * already and is right is left alone. Nothing is written anywhere before every bucket has been looked at.
  *
- * Errors: Unreachable, naming bucket and store; BadInput when a round of this or another pack was handed out here, or
- * when the pack was made for other buckets than the topology has.
+ * Errors: Unreachable, naming bucket and store; BadInput when a round of this or another pack was handed out here, when another
+ * event is live, or when the pack was made for other buckets than the topology has.
  */
 export async function loadPack(parts: {
   pack: Pack;
@@ -127,6 +128,7 @@ async function openTarget(pack: Pack, bucket: BucketPlace, secrets: Secrets): Pr
   }
   const target: Target = { bucket, mysql, store, complete: false, resumed: false, epoch: null, times: null };
   try {
+    await requireNoLiveEvent(event, bucket.id, { mysql, client: store.client });
     await migrate(mysql, event);
     await inspect(pack, target);
     return target;

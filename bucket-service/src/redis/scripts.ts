@@ -141,9 +141,9 @@ export class BucketStore {
     return parseState(await this.#state("0"), this.#rounds);
   }
 
-  /** The state and, of the same moment, the journal, the notes of moves and the marks of restored wins, all whole. */
-  async cut(): Promise<BucketCut> {
-    const reply = await this.#state("1");
+  /** The state and, of the same moment, the notes of moves, the marks of restored wins and, unless it is left out, the journal. */
+  async cut({ journal: withJournal = true } = {}): Promise<BucketCut> {
+    const reply = await this.#state(withJournal ? "2" : "1");
     const journal = (reply[5] as string[][]).map(([id, packed]) => ({ id: id ?? "", packed: packed ?? "" }));
     return {
       state: parseState(reply, this.#rounds),
@@ -153,10 +153,10 @@ export class BucketStore {
     };
   }
 
-  #state(withJournal: "0" | "1"): Promise<Reply> {
+  #state(depth: "0" | "1" | "2"): Promise<Reply> {
     const keys = this.#roundKeys();
     const { meta, journal, moves, restores } = this.keys;
-    return this.#commands.hbState(keys.length + 4, meta, journal, moves, restores, ...keys, withJournal);
+    return this.#commands.hbState(keys.length + 4, meta, journal, moves, restores, ...keys, depth);
   }
 
   async installRound(

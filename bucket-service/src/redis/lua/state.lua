@@ -1,7 +1,7 @@
 -- One consistent look at the bucket: meta, clock, every round's record, stock and counters, and the journal if wanted.
 --
 -- KEYS  1 meta  2 journal  3 moves  4 restores, then for each round: round, left, ranges, claims
--- ARGV  1 "1" when the whole journal, all notes of moves and all marks of restored wins are wanted too (the audit; journalMax bounds it)
+-- ARGV  1 "1" all notes of moves and all marks of restored wins are wanted too   "2" and the whole journal (journalMax bounds it)
 -- Returns { time in ms, epoch, seq, acked, pack, { { entry ID, packed claims } … }, number of notes in moves,
 --           { field, note … }, { mark, note … }, for each round:
 --           { v, opensAt, closesAt, key, stock, lo, left, issued, perUser, number of claims, final, dryAt,
@@ -12,9 +12,11 @@ local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'acked', 'pack')
 local journal = {}
 local moves = {}
 local restores = {}
-if ARGV[1] == '1' then
+if ARGV[1] ~= '0' then
   moves = redis.call('HGETALL', KEYS[3])
   restores = redis.call('HGETALL', KEYS[4])
+end
+if ARGV[1] == '2' then
   for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', '+')) do journal[#journal + 1] = { entry[1], entry[2][2] } end
 end
 local answer = {
