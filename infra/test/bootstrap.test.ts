@@ -9,7 +9,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import t from "tap";
 import { temporaryState } from "@hongbao/infra";
 
@@ -21,6 +21,7 @@ function clone(dir: string, npm: string) {
   const bin = join(dir, "bin");
   for (const each of [root, bin]) mkdirSync(each);
   copyFileSync(script, join(root, "hongbao"));
+  copyFileSync(join(dirname(script), "node-flags"), join(root, "node-flags"));
   writeFileSync(join(root, "package-lock.json"), "{}");
   writeFileSync(
     join(root, "hongbao.ts"),
