@@ -82,11 +82,13 @@ async function measureSystems(
   await warmUp(stage.winners, sizes, tell);
   await interleave(stage.winners, sizes, facts, tell);
   if (stage.ended.length > 0) {
+    await stage.prepareEnded();
     await warmUp(stage.ended, sizes, tell);
     await interleave(stage.ended, sizes, facts, tell);
   }
   const { main, world, rounds, plainBalancer } = stage;
   if (main === null) return;
+  main.holdControllers(false);
   await stage.lightMain();
   if (needs.has("hongbao")) {
     tell(`selling out ${sizes.sellOut} prizes`);

@@ -74,6 +74,8 @@ export interface Stage {
   /** In the order in which they take their turns. */
   winners: System[];
   ended: System[];
+  /** Brings the rounds of the ended systems to their end. */
+  prepareEnded: () => Promise<void>;
   main: Cluster | null;
   /** Rounds of the main cluster that belong to one phase. */
   rounds: { sellOut: number; burst: number; over: number };
@@ -125,6 +127,13 @@ export async function setStage(options: StageOptions, begun: AsyncDisposableStac
     world,
     winners,
     ended,
+    prepareEnded: async () => {
+      if (main === null || !needs.has("ended-token")) return;
+      await spotlight.on(main, PLAIN);
+      // While the controllers can still tell it.
+      await main.key(plan.over);
+      await sellOutFirstBucket(main, world, plan.dry);
+    },
     main,
     rounds: plan,
     plainBalancer: "plain",
@@ -347,7 +356,6 @@ async function endedSystems(
     );
   }
   if (needs.has("ended-token")) {
-    await sellOutFirstBucket(main, world, plan.dry);
     systems.push(
       endedSystem({
         ...common,
@@ -362,9 +370,13 @@ async function endedSystems(
   return systems;
 }
 
-/** The first bucket's share goes to its users; the other bucket keeps its own, so the round is not over everywhere. */
+/**
+ * The first bucket's share goes to its users; the other bucket keeps its own, so the round is not over everywhere. Without
+ * controllers, who would lend the first one what the other has.
+ */
 async function sellOutFirstBucket(main: Cluster, world: World, round: number): Promise<void> {
   const path = grabPath(round, await main.key(round));
+  main.holdControllers(true);
   const tokens = firstLines(world.firstBucketTokensFile, DRY_STOCK);
   await runWrk(
     {

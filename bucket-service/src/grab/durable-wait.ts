@@ -4,7 +4,7 @@ import { compareEntryIds } from "../persist/journal.ts";
 
 export const durablePolicy = {
   /** How often the journal's head is looked at while someone waits. */
-  pollMs: 2,
+  pollMs: 4,
   /** An answer that waits longer than this is told `busy`. */
   waitMsMax: 1000,
   /** Without progress for this long while something waits, MySQL counts as away, and grabs stop before they pop. */

@@ -36,6 +36,8 @@ export async function measurePersist(
   const persist = cluster.persist(BUCKET);
   const tokens = firstLines(world.firstBucketTokensFile, sizes.burst);
   const key = await cluster.key(round);
+  const metrics = `http://127.0.0.1:${cluster.persistAdminPort(BUCKET)}/metrics`;
+  const from = (await persisted(metrics)) ?? 0;
   persist.kill("SIGSTOP");
   try {
     await runWrk(
@@ -52,11 +54,9 @@ export async function measurePersist(
     const { issued } = await cluster.books.read(round);
     const roles = cluster.processes(balancer);
     const cpu = (): number[] => [cpuUs([persist.pid]), cpuUs(roles["mysql"]!), cpuUs(roles["redis"]!)];
-    const metrics = `http://127.0.0.1:${cluster.persistAdminPort(BUCKET)}/metrics`;
     const before = cpu();
     const began = performance.now();
     persist.kill("SIGCONT");
-    const from = (await persisted(metrics)) ?? 0;
     const { rows, atMs } = await untilPersisted(metrics, from, issued);
     const seconds = (atMs - began) / 1000;
     const after = cpu();

@@ -69,6 +69,8 @@ export interface Cluster {
   freeze(): void;
   /** Lets them go on, with one way in or all, and waits until it serves every bucket again. */
   thaw(balancer?: string): Promise<void>;
+  /** Stops the controllers, and keeps them stopped until they are let go: nothing is lent, nothing opened or closed. */
+  holdControllers(held: boolean): void;
   persist(bucket: string): Child;
   persistAdminPort(bucket: string): number;
   /** Payout processes are in the topology, but they do not run unless somebody starts them. */
@@ -144,6 +146,8 @@ export async function startCluster(spec: ClusterSpec): Promise<Cluster> {
     const { listen, certificate } = ways.get(balancer)!.ports;
     return `${certificate === undefined ? "http" : "https"}://127.0.0.1:${listen}`;
   };
+  let controllersHeld = false;
+  const keys = new Map<number, string>();
   const running = begun.move();
   return {
     name,
@@ -161,7 +165,12 @@ export async function startCluster(spec: ClusterSpec): Promise<Cluster> {
       mysql: stores.map(({ mysql }) => mysql.pid),
       controller: pids("controller"),
     }),
-    key: (round) => roundKey(plainUrl(spec, url), round),
+    key: async (round) => {
+      // Known once, it needs nobody to tell it again.
+      const key = keys.get(round) ?? (await roundKey(plainUrl(spec, url), round));
+      keys.set(round, key);
+      return key;
+    },
     doorAnswers: () => doorAnswers(buckets.flatMap(({ services }) => services.map(({ admin }) => admin))),
     setAppendfsync: async (mode) => {
       await Promise.all(stores.map(({ redis }) => configureRedis(redis.url, "appendfsync", mode)));
@@ -169,12 +178,18 @@ export async function startCluster(spec: ClusterSpec): Promise<Cluster> {
     freeze: () => {
       for (const { child } of parts) child.kill("SIGSTOP");
     },
+    holdControllers: (held) => {
+      controllersHeld = held;
+      for (const { role, child } of parts)
+        if (role === "controller") child.kill(held ? "SIGSTOP" : "SIGCONT");
+    },
     thaw: async (balancer) => {
       const ways = spec.balancers.flatMap(({ id }) =>
         balancer === undefined || id === balancer ? [id] : [],
       );
       for (const { role, child } of parts) {
         const way = /^balancer (.*)$/.exec(role)?.[1];
+        if (role === "controller" && controllersHeld) continue;
         if (way === undefined || ways.includes(way)) child.kill("SIGCONT");
       }
       await Promise.all(ways.map((id) => untilServing(url(id), world, spec.buckets)));
