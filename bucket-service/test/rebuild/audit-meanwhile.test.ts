@@ -1,10 +1,19 @@
 /** The audit is right while burned IDs come back: by receipts, by release, and while people go on grabbing. */
 import type { RowDataPacket } from "mysql2/promise";
 import t from "tap";
+import { waitUntil } from "@hongbao/infra";
 import { auditBucket, type Violation } from "../../src/audit/audit.ts";
 import { burnedAtCut, type BurnedRecord } from "../../src/audit/burned.ts";
 import type { MoveNote } from "../../src/moves/note.ts";
-import { scene } from "./scene.ts";
+import { scene, type Scene } from "./scene.ts";
+
+/** The service notices within a poll that its Redis is whole again. */
+async function trusted(s: Scene): Promise<void> {
+  await waitUntil(async () => (await s.admin.state()).fenced === null, {
+    what: "a bucket without a fence",
+    timeoutMsMax: 20_000,
+  });
+}
 
 function release(id: string, lo: number, count: number): MoveNote {
   return {
@@ -66,6 +75,7 @@ t.test("receipts, grabs and a release go on, and every audit is clean", async (t
   await s.fenced();
   const report = await s.rebuild();
   t.ok(report.rounds[0]!.beyond.count > 0, "burned beyond the last persisted one");
+  await trusted(s);
   await w.open(1, "k");
   const found: Violation[] = [];
   let audits = 0;
@@ -105,6 +115,7 @@ t.test("while lost wins are brought back one by one, every audit is clean", asyn
   await s.fenced();
   const report = await s.rebuild();
   t.equal(report.rounds[0]!.beyond.count, 60);
+  await trusted(s);
   let isDone = false;
   const work = (async () => {
     for (const user of lost) t.match(await s.sendReceipts([user]), [{ result: "restored" }]);
