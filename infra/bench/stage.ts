@@ -130,8 +130,6 @@ export async function setStage(options: StageOptions, begun: AsyncDisposableStac
     prepareEnded: async () => {
       if (main === null || !needs.has("ended-token")) return;
       await spotlight.on(main, PLAIN);
-      // While the controllers can still tell it.
-      await main.key(plan.over);
       await sellOutFirstBucket(main, world, plan.dry);
     },
     main,
