@@ -6,6 +6,7 @@ import { mkdirSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { signToken, slotOf, Unreachable } from "@hongbao/preprocess";
 import { slotsOf } from "../../../src/cluster/layout.ts";
 import { hongbaoWords, runHongbao } from "../../../src/cluster/hongbao.ts";
@@ -81,6 +82,8 @@ export interface Cluster {
 export type Door = "http" | "spop";
 
 const READY_MS_MAX = 60_000;
+/** More than HAProxy's health checks are apart. */
+const AGENTS_BACK_MS = 700;
 const ASK_MS_MAX = 1_000;
 const GRACE_MS_MAX = 20_000;
 const BUFFER_POOL_MIB = 512;
@@ -193,6 +196,8 @@ export async function startCluster(spec: ClusterSpec): Promise<Cluster> {
         if (way === undefined || ways.includes(way)) child.kill("SIGCONT");
       }
       await Promise.all(ways.map((id) => untilServing(url(id), world, spec.buckets)));
+      // Any door serves a bucket; the agents' next health check brings theirs back.
+      await sleep(AGENTS_BACK_MS);
     },
     persist: (bucket) => parts.find((part) => part.role === "persist" && part.bucket === bucket)!.child,
     persistAdminPort: (bucket) => buckets.find(({ id }) => id === bucket)!.persist.admin,
