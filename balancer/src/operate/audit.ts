@@ -186,21 +186,8 @@ export async function runAudit(options: AuditOptions): Promise<void> {
 }
 
 function tell(report: AuditReport, currency: string): void {
-  const shown = [
-    "generated",
-    "borrowed",
-    "rolledIn",
-    "issued",
-    "left",
-    "burned",
-    "lentOut",
-    "rolledOut",
-    "waiting",
-    "claimed",
-    "paid",
-    "pending",
-    "dead",
-  ] as const;
+  // Held stands in pending, too.
+  const shown = FIGURES.filter((name) => name !== "held");
   const cell = ({ count, amount }: Sum): string[] => [String(count), formatMoney(amount)];
   const rows = [["round", "bucket", ...shown.flatMap((name) => [name, currency])]];
   for (const round of report.rounds) {
