@@ -6,6 +6,7 @@ import type { Connection, Pool } from "mysql2/promise";
 import { createLogger, createRegistry, type Registry } from "@hongbao/monitoring";
 import {
   BadInput,
+  LiveSwitches,
   Unreachable,
   bucketOfSlot,
   loadUserTable,
@@ -73,6 +74,8 @@ export interface Frame {
   id: string;
   logger: Logger;
   registry: Registry;
+  /** What operators have set; read `current` where it counts. */
+  switches: LiveSwitches;
 }
 
 /** Opens what a bucket process of this topology needs. Errors: BadInput, Unreachable. */
@@ -90,6 +93,7 @@ export function openFrame(topology: Topology, bucketId: string, role: Role, id: 
     id,
     logger: createLogger({ role, id, bucket: bucketId }),
     registry: createRegistry({ labels: { role, id, bucket: bucketId } }),
+    switches: new LiveSwitches(bucketId),
   };
 }
 
@@ -246,6 +250,7 @@ export async function startService(
       operators.receipts.stop();
       view.stop();
       probe.stop();
+      frame.switches.stop();
       await end();
     },
   };
@@ -331,6 +336,7 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
       operators.receipts.stop();
       view.stop();
       probe.stop();
+      frame.switches.stop();
       reader.disconnect();
       await end();
     },
