@@ -26,9 +26,9 @@ import { GrabDesk } from "./doors/grab-desk.ts";
 import { httpDoor } from "./doors/http.ts";
 import { Identity } from "./doors/identity.ts";
 import { SpopAgent } from "./doors/spop/agent.ts";
-import { AnswerWriter } from "./grab/answers.ts";
+import { AnswerWriter, type AnswerWord } from "./grab/answers.ts";
 import { BucketView } from "./grab/bucket-view.ts";
-import { DurableWait } from "./grab/durable-wait.ts";
+import { DurableWait, hearCommits } from "./grab/durable-wait.ts";
 import { GrabCore } from "./grab/grab-core.ts";
 import { bucketFence } from "./grab/fence.ts";
 import { RecentAttempts } from "./grab/recent.ts";
@@ -101,7 +101,10 @@ function roundIds(pack: Pack): number[] {
   return pack.manifest.rounds.map(({ id }) => id);
 }
 
-function openStores(frame: Frame): {
+function openStores(
+  frame: Frame,
+  options: { multipleStatements?: boolean } = {},
+): {
   store: BucketStore;
   pool: Pool;
   begin: () => Promise<void>;
@@ -110,7 +113,7 @@ function openStores(frame: Frame): {
   const { bucket, secrets, pack, id } = frame;
   const event = pack.manifest.event.id;
   const client = connectRedis(bucket, secrets.redis, { name: id });
-  const pool = mysqlPool(bucket, secrets.mysql, event);
+  const pool = mysqlPool(bucket, secrets.mysql, event, options);
   return {
     store: new BucketStore(client, bucketKeys(event, bucket.id), roundIds(pack)),
     pool,
@@ -165,6 +168,14 @@ export async function startService(
   );
   const durable =
     manifest.event.ack === "database" ? new DurableWait(store.client, store.keys.journal) : null;
+  const commits =
+    durable === null
+      ? null
+      : hearCommits(
+          connectRedis(bucket, secrets.redis, { name: `${frame.id}-commits`, blocking: true }),
+          store.keys.committed,
+          durable,
+        );
   const probe = mysqlProbe(pool, (up) => durable?.setMysqlUp(up));
   const writer = new AnswerWriter(pack, bucket.id, secrets.receipt[0]!);
   const slots = bucketOfSlot(topology);
@@ -187,7 +198,6 @@ export async function startService(
     redisTrusted: () => view.trust === "ok",
   });
   const operators = operatorDesks(frame, store, pool, view);
-  const answers = registry.counter("http_requests_total");
   const onError = (error: unknown): void => logger.error({ err: error }, "a request failed");
   const opensAtMs = (round: number): number | null => view.round(round)?.opensAtMs ?? null;
   const door = createServer(
@@ -204,8 +214,7 @@ export async function startService(
         ready: () => view.trust === "ok",
       },
       opensAtMs,
-      onAnswer: (route, result) =>
-        answers.inc({ door: "http", route, result: result === "not_found" ? "ok" : result }),
+      onAnswer: answerCounter(registry, "http"),
       onError,
     }),
   );
@@ -250,6 +259,7 @@ export async function startService(
       operators.receipts.stop();
       view.stop();
       probe.stop();
+      commits?.stop();
       frame.switches.stop();
       await end();
     },
@@ -257,13 +267,11 @@ export async function startService(
 }
 
 function spopAgent({ secrets, logger, registry }: Frame, desk: GrabDesk): SpopAgent {
-  const answers = registry.counter("http_requests_total");
+  const count = answerCounter(registry, "spop");
   return new SpopAgent({
     desk,
     secrets: secrets.spop,
-    onAnswers: (result, count) => {
-      answers.inc({ door: "spop", route: "grab", result: result === "not_found" ? "ok" : result }, count);
-    },
+    onAnswers: (word, answers) => count("grab", word, answers),
     onFault: (what) => logger.warn(what),
   });
 }
@@ -271,7 +279,7 @@ function spopAgent({ secrets, logger, registry }: Frame, desk: GrabDesk): SpopAg
 /** Starts a persist process: journal → MySQL, and an admin port. */
 export async function startPersist(frame: Frame, place: { id: string; admin: string }): Promise<RunningPart> {
   const { bucket, secrets, pack, logger, registry } = frame;
-  const { store, pool, begin, end } = openStores(frame);
+  const { store, pool, begin, end } = openStores(frame, { multipleStatements: true });
   const reader = connectRedis(bucket, secrets.redis, { name: `${place.id}-reader`, blocking: true });
   const view = new BucketView(
     store,
@@ -340,6 +348,22 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
       reader.disconnect();
       await end();
     },
+  };
+}
+
+type Route = "grab" | "result" | "wins" | "receipts";
+
+/** Counts answers; each route's and word's counter is looked up once. */
+function answerCounter(
+  registry: Registry,
+  door: "http" | "spop",
+): (route: Route, word: AnswerWord | "ok", count?: number) => void {
+  const answers = registry.counter("http_requests_total");
+  const counters: Partial<Record<Route, Partial<Record<string, { inc(n?: number): void }>>>> = {};
+  return (route, word, count = 1) => {
+    const ofRoute = (counters[route] ??= {});
+    const result = word === "not_found" ? "ok" : word;
+    (ofRoute[result] ??= answers.with({ door, route, result })).inc(count);
   };
 }
 

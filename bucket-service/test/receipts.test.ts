@@ -2,7 +2,7 @@ import fc from "fast-check";
 import t from "tap";
 import { auditBucket } from "../src/audit/audit.ts";
 import { receiptOf } from "../src/grab/answers.ts";
-import { HmacSha256 } from "../src/grab/hmac.ts";
+import { HmacSha256 } from "@hongbao/preprocess";
 import { judgeWin } from "../src/receipts/judge.ts";
 import { ReceiptReader } from "../src/receipts/receipt.ts";
 import { RebuildScripts } from "../src/rebuild/rebuild-scripts.ts";

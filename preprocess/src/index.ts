@@ -10,6 +10,7 @@ export * from "./event.ts";
 export * from "./topology.ts";
 export * from "./secrets.ts";
 export * from "./switches.ts";
+export * from "./hmac.ts";
 export * from "./tokens.ts";
 export * from "./user-records.ts";
 export * from "./users.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import t from "tap";
 import type { Test } from "tap";
 import type { PlanReport } from "../src/index.ts";
-import { openPack, readEvent, readUsers, verifyToken } from "../src/index.ts";
+import { openPack, readEvent, readUsers, TokenVerifier } from "../src/index.ts";
 import { writeSample } from "../src/sample.ts";
 import { runCommand, temporaryDir, writeSecrets, writeTopology } from "./fixtures.ts";
 
@@ -145,11 +145,11 @@ t.test("tokens for users named, one a line", async (t) => {
     ["u1", "stranger"],
   );
   const now = Date.now() / 1000;
-  const check = verifyToken(lines[0]![1]!, [secret], now);
+  const check = new TokenVerifier([secret]).verify(lines[0]![1]!, now);
   t.ok(check.ok && check.sub === "u1" && Math.abs(check.exp - now - 86_400) < 60, "valid for 24 hours");
   const raw = await run("token", "--raw", "u1", "--for", "1h");
   t.match(raw.stdout, /^[\w-]+\.[\w-]+\.[\w-]+\n$/);
-  const hour = verifyToken(raw.stdout.trim(), [secret], now + 3000);
+  const hour = new TokenVerifier([secret]).verify(raw.stdout.trim(), now + 3000);
   t.ok(hour.ok && hour.exp < now + 3660);
 });
 

@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import { verifyToken } from "@hongbao/preprocess";
+import { TokenVerifier } from "@hongbao/preprocess";
 
 /** Verified tokens that are remembered; at 300 bytes each this bounds the cache to about 20 MB. */
 const TOKENS_MAX = 65_536;
@@ -9,12 +9,12 @@ const TOKENS_MAX = 65_536;
  * look-up instead of an HMAC.
  */
 export class Identity {
-  readonly #secrets: string[];
+  readonly #verifier: TokenVerifier;
   readonly #known = new LRUCache<string, { user: string; exp: number }>({ max: TOKENS_MAX });
 
   /** @param secrets the token secret, current one first. */
   constructor(secrets: string[]) {
-    this.#secrets = secrets;
+    this.#verifier = new TokenVerifier(secrets);
   }
 
   /** The user ID, or null when there is no valid token. Headers as Node gives them. */
@@ -24,7 +24,7 @@ export class Identity {
     const nowSeconds = Date.now() / 1000;
     const known = this.#known.get(token);
     if (known !== undefined) return known.exp > nowSeconds ? known.user : null;
-    const verified = verifyToken(token, this.#secrets, nowSeconds);
+    const verified = this.#verifier.verify(token, nowSeconds);
     if (!verified.ok) return null;
     this.#known.set(token, { user: verified.sub, exp: verified.exp });
     return verified.sub;

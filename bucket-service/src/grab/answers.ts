@@ -1,5 +1,5 @@
 import type { Pack } from "@hongbao/preprocess";
-import { HmacSha256 } from "./hmac.ts";
+import { HmacSha256 } from "@hongbao/preprocess";
 
 /**
  * Everything that the public API can answer, and how HTTP says it. The one table that code, documents and tests are held

@@ -3,8 +3,8 @@ import type { RedisClient } from "../redis/connect.ts";
 import { compareEntryIds } from "../persist/journal.ts";
 
 export const durablePolicy = {
-  /** How often the journal's head is looked at while someone waits. */
-  pollMs: 4,
+  /** How often the journal's head is looked at while someone waits; persist's word comes sooner. */
+  pollMs: 50,
   /** An answer that waits longer than this is told `busy`. */
   waitMsMax: 1000,
   /** Without progress for this long while something waits, MySQL counts as away, and grabs stop before they pop. */
@@ -19,7 +19,8 @@ interface Waiter {
 
 /**
  * `ack: database`: holds answers back until the journal's first entry is past them. Persist takes entries out of the
- * journal only after MySQL's commit, so whatever stands before the first entry is committed.
+ * journal only after MySQL's commit, so whatever stands before the first entry is committed. Persist says so at once, on a
+ * channel (redis/lua/ack.lua); a word that is lost is made up for by looking.
  */
 export class DurableWait {
   readonly #redis: RedisClient;
@@ -30,6 +31,8 @@ export class DurableWait {
   #mysqlUp = true;
   #head = "";
   #headSinceMs = 0;
+  /** What persist said last. */
+  #bound = "0-0";
 
   constructor(redis: RedisClient, journal: string) {
     this.#redis = redis;
@@ -48,27 +51,39 @@ export class DurableWait {
   }
 
   wait(entryId: string, done: (committed: boolean) => void): void {
+    if (compareEntryIds(entryId, this.#bound) < 0) return done(true);
     this.#waiters.push({ entryId, sinceMs: performance.now(), done });
     if (!this.#running) void this.#watch();
+  }
+
+  /** Everything before this entry ID is in MySQL. */
+  committed(bound: string): void {
+    this.#bound = bound;
+    this.#moved(bound);
+    this.#settle((waiter) => compareEntryIds(waiter.entryId, bound) < 0, true);
+  }
+
+  #moved(head: string): void {
+    if (head === this.#head && head !== "") return;
+    this.#head = head;
+    this.#headSinceMs = performance.now();
   }
 
   async #watch(): Promise<void> {
     this.#running = true;
     this.#headSinceMs = performance.now();
     while (this.#waiters.length > 0) {
+      await sleep(durablePolicy.pollMs);
       try {
         const first = (await this.#redis.xrange(this.#journal, "-", "+", "COUNT", 1))[0]?.[0] ?? "";
-        if (first !== this.#head || first === "") {
-          this.#head = first;
-          this.#headSinceMs = performance.now();
-        }
+        this.#moved(first);
+        // The question went the way of the grabs: an empty journal has no entry of those who wait.
         this.#settle((waiter) => first === "" || compareEntryIds(waiter.entryId, first) < 0, true);
       } catch {
         // Redis is away: the waiters run into their time, and clients ask again.
       }
       const oldest = performance.now() - durablePolicy.waitMsMax;
       this.#settle((waiter) => waiter.sinceMs < oldest, false);
-      if (this.#waiters.length > 0) await sleep(durablePolicy.pollMs);
     }
     this.#running = false;
   }
@@ -79,4 +94,17 @@ export class DurableWait {
     this.#waiters = this.#waiters.filter((waiter) => !which(waiter));
     for (const waiter of settled) waiter.done(committed);
   }
+}
+
+/** Hears what persist says of commits, on a connection of its own. */
+export function hearCommits(
+  client: RedisClient,
+  channel: string,
+  durable: DurableWait,
+): { stop: () => void } {
+  client.on("message", (_channel: string, bound: string) => durable.committed(bound));
+  // After each reconnection; one that fails is followed by another.
+  client.on("ready", () => void client.subscribe(channel).catch(() => undefined));
+  client.connect().catch(() => undefined);
+  return { stop: () => client.disconnect() };
 }

@@ -70,11 +70,15 @@ export async function lockEpoch(
   mode: "share" | "update",
 ): Promise<string> {
   const [rows] = await connection.query<RowDataPacket[]>({
-    sql: `SELECT value FROM meta WHERE name = 'epoch' ${mode === "share" ? "LOCK IN SHARE MODE" : "FOR UPDATE"}`,
+    sql: epochSql(mode),
     timeout: mysqlPolicy.queryTimeoutMs,
   });
   return (rows[0]?.["value"] as string | undefined) ?? "";
 }
+
+/** Asks for the epoch, as `value`, and holds it for the transaction. */
+export const epochSql = (mode: "share" | "update"): string =>
+  `SELECT value FROM meta WHERE name = 'epoch' ${mode === "share" ? "LOCK IN SHARE MODE" : "FOR UPDATE"}`;
 
 const WHY_LENGTH_MAX = 200;
 

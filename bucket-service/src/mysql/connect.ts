@@ -34,10 +34,20 @@ function options(bucket: BucketPlace, password: string): ConnectionOptions {
   };
 }
 
-/** A bounded pool on the event's database. It connects when first used. */
-export function mysqlPool(bucket: BucketPlace, password: string, event: string): Pool {
+/**
+ * A bounded pool on the event's database. It connects when first used.
+ *
+ * @param multipleStatements for persist, whose texts hold nothing but what was checked letter by letter.
+ */
+export function mysqlPool(
+  bucket: BucketPlace,
+  password: string,
+  event: string,
+  { multipleStatements = false } = {},
+): Pool {
   return mysql.createPool({
     ...options(bucket, password),
+    multipleStatements,
     database: databaseName(event),
     connectionLimit: mysqlPolicy.poolSizeMax,
     queueLimit: mysqlPolicy.poolQueueMax,

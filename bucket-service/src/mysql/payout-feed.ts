@@ -36,14 +36,19 @@ export function runsOf(prizeIds: Iterable<number>): FeedRun[] {
 
 /** Tells payout of claims, in the transaction that writes them; a few rows, however many claims. Errors: those of MySQL. */
 export async function feedPayout(connection: Connection, prizeIds: Iterable<number>): Promise<void> {
-  const runs = runsOf(prizeIds);
-  for (let from = 0; from < runs.length; from += 1000) {
-    const values = runs.slice(from, from + 1000).map(({ lo, count }) => `(${lo},${count})`);
-    await connection.query({
-      sql: `INSERT INTO payout_feed (lo, id_count) VALUES ${values.join(",")}`,
-      timeout,
-    });
+  for (const sql of feedSql(prizeIds)) await connection.query({ sql, timeout });
+}
+
+/** The statements that tell payout of claims. */
+export function feedSql(prizeIds: Iterable<number>): string[] {
+  const values = runsOf(prizeIds).map(({ lo, count }) => `(${lo},${count})`);
+  const statements: string[] = [];
+  for (let from = 0; from < values.length; from += 1000) {
+    statements.push(
+      `INSERT INTO payout_feed (lo, id_count) VALUES ${values.slice(from, from + 1000).join(",")}`,
+    );
   }
+  return statements;
 }
 
 /** The oldest runs that no other puller holds; they stay locked until the transaction ends. */

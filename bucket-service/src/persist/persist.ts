@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Pool } from "mysql2/promise";
 import type { Pack } from "@hongbao/preprocess";
-import { insertClaims, keepConflict, type PersistableClaim } from "../mysql/claims.ts";
+import { insertClaimsAtOnce, keepConflict, type PersistableClaim } from "../mysql/claims.ts";
 import type { RebuildScripts } from "../rebuild/rebuild-scripts.ts";
 import { restoreWins } from "../receipts/restore.ts";
 import type { RedisClient } from "../redis/connect.ts";
@@ -76,6 +76,7 @@ export class Persist {
   constructor(parts: {
     reader: RedisClient;
     store: BucketStore;
+    /** One that takes multiple statements. */
     pool: Pool;
     pack: Pick<Pack, "amountOf">;
     consumer: string;
@@ -198,7 +199,7 @@ export class Persist {
 
   async #commit({ epoch, rows, entries }: Batch): Promise<void> {
     const began = performance.now();
-    const outcome = await insertClaims(this.#pool, rows, epoch);
+    const outcome = await insertClaimsAtOnce(this.#pool, rows, epoch);
     if (outcome.otherEpoch) return this.#restore(rows);
     for (const conflict of outcome.conflicts) this.#observer.conflict(conflict);
     await this.#store.ack(epoch, entries);

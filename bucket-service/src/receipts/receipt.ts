@@ -1,6 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import { receiptOf } from "../grab/answers.ts";
-import { HmacSha256 } from "../grab/hmac.ts";
+import { HmacSha256 } from "@hongbao/preprocess";
 import type { LostWin } from "./judge.ts";
 
 /** A receipt is a few fields of bounded length; this is more than any. */

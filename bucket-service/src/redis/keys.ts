@@ -4,6 +4,8 @@ export interface BucketKeys {
   readonly meta: string;
   /** Stream: packed entries of claims that wait for MySQL. */
   readonly journal: string;
+  /** Channel: an entry ID of the journal, everything before which is in MySQL. */
+  readonly committed: string;
   /** Hash: what left and entered by moves, see moves/note.ts. */
   readonly moves: string;
   /** Hash: "restore:prize" → round and claim field of a win that is being brought back, `done` when it is. */
@@ -26,6 +28,7 @@ export function bucketKeys(event: string, bucket: string): BucketKeys {
   return {
     meta: `${tag}:meta`,
     journal: `${tag}:journal`,
+    committed: `${tag}:committed`,
     moves: `${tag}:moves`,
     restores: `${tag}:restores`,
     round: (round) => `${tag}:round:${round}`,

@@ -243,7 +243,15 @@ export class BucketStore {
   /** @returns how many claims left the journal by this call: none when it is another epoch's by now. */
   async ack(epoch: string, entries: readonly { id: string; count: number }[]): Promise<number> {
     const pairs = entries.flatMap(({ id, count }) => [id, count]);
-    return this.#commands.hbAck(2, this.keys.meta, this.keys.journal, JOURNAL_GROUP, epoch, ...pairs);
+    return this.#commands.hbAck(
+      2,
+      this.keys.meta,
+      this.keys.journal,
+      JOURNAL_GROUP,
+      epoch,
+      this.keys.committed,
+      ...pairs,
+    );
   }
 
   /** Marks this Redis as one that went back in time, if its epoch is still the one that was seen. */

@@ -26,7 +26,7 @@ async function database(t: Test): Promise<{ pool: Pool; event: string }> {
   await migrate(connection, event);
   await connection.query("INSERT INTO meta (name, value) VALUES ('epoch', ?)", [EPOCH]);
   await connection.end();
-  const pool = mysqlPool(place, password, event);
+  const pool = mysqlPool(place, password, event, { multipleStatements: true });
   t.teardown(() => pool.end());
   return { pool, event };
 }
