@@ -58,7 +58,7 @@ export class GrabCore {
     this.#users = parts.users;
     this.#view = parts.view;
     this.#ownsUser = parts.ownsUser;
-    const breather = new Breather(parts.durable === null ? {} : { policy: { restMsMax: 2 } });
+    const breather = new Breather();
     for (const round of parts.rounds) {
       this.#lanes.set(
         round.id,

@@ -51,18 +51,24 @@ export function feedSql(prizeIds: Iterable<number>): string[] {
   return statements;
 }
 
-/** The oldest runs that no other puller holds; they stay locked until the transaction ends. */
-export async function takeFeed(connection: Connection, runsMax: number): Promise<FeedRow[]> {
+/** The oldest runs that no other puller holds, with about so many claims; they stay locked until the transaction ends. */
+export async function takeFeed(
+  connection: Connection,
+  { feedRunsMax, feedClaimsMax }: { feedRunsMax: number; feedClaimsMax: number },
+): Promise<FeedRow[]> {
   const [rows] = await connection.query<RowDataPacket[]>({
-    sql: `SELECT feed_id, lo, id_count FROM payout_feed ORDER BY feed_id LIMIT ${runsMax} FOR UPDATE SKIP LOCKED`,
+    sql: `SELECT feed_id, lo, id_count FROM payout_feed ORDER BY feed_id LIMIT ${feedRunsMax} FOR UPDATE SKIP LOCKED`,
     timeout,
     rowsAsArray: true,
   });
-  return (rows as unknown as number[][]).map(([feedId, lo, count]) => ({
-    feedId: feedId!,
-    lo: lo!,
-    count: count!,
-  }));
+  let claims = 0;
+  const taken: FeedRow[] = [];
+  for (const [feedId, lo, count] of rows as unknown as [number, number, number][]) {
+    if (claims >= feedClaimsMax) break;
+    claims += count;
+    taken.push({ feedId, lo, count });
+  }
+  return taken;
 }
 
 export async function deleteFeed(connection: Connection, rows: readonly FeedRow[]): Promise<void> {

@@ -116,7 +116,8 @@ export class Payout {
       (await this.#settle((connection) => this.#fromFeed(connection))) + (await this.#settleDue());
     this.#isIdle = decided === 0;
     if (decided > 0) this.#parts.observer.batch(decided, performance.now() - began);
-    return decided > 0 ? 0 : this.#rest();
+    if (decided === 0) return this.#rest();
+    return decided >= this.#policy.feedClaimsMax / 2 ? 0 : this.#policy.gatherMs;
   }
 
   /** How long to rest when there was nothing to do: not at all when a sweep finds something. */
@@ -144,7 +145,7 @@ export class Payout {
   }
 
   async #fromFeed(connection: PoolConnection): Promise<TakenUp | null> {
-    const runs = await takeFeed(connection, this.#policy.feedRunsMax);
+    const runs = await takeFeed(connection, this.#policy);
     if (runs.length === 0) return null;
     return {
       claims: await openClaims(connection, runs),

@@ -1,7 +1,10 @@
 /** Bounds of paying. */
 export interface PayoutPolicy {
-  /** Runs of claims (of at most RUN_IDS_MAX each) in one transaction. */
+  /** Runs of claims that are taken up in one transaction, and claims past which no further run is. */
   feedRunsMax: number;
+  feedClaimsMax: number;
+  /** While less than this waits, claims are let gather: people still press, and small transactions cost them the most. */
+  gatherMs: number;
   /** Pending payouts that are taken up at once by the built-in ledger. */
   dueMax: number;
   /** Sends to one target under way in a process; also the batch of a lease. */
@@ -33,7 +36,9 @@ const RETRY_MS_MAX = 600_000;
  * open circuit spends attempts on one payout at a time only.
  */
 export const payoutPolicy: PayoutPolicy = {
-  feedRunsMax: 2,
+  feedRunsMax: 256,
+  feedClaimsMax: 2_048,
+  gatherMs: 250,
   dueMax: 1000,
   inFlightMax: 32,
   timeoutMs: 3_000,

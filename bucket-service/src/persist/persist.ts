@@ -22,7 +22,7 @@ export const persistPolicy = {
    */
   gatherMs: 40,
   /** With `ack: database` people wait, but a commit that many share is worth a moment. */
-  gatherMsDatabase: 5,
+  gatherMsDatabase: 12,
   /** An entry that another process has held for this long without acknowledging it is taken over. */
   takeoverIdleMs: 5000,
   takeoverEveryMs: 1000,
