@@ -22,6 +22,8 @@ export interface Load {
   countsAnswers?: boolean;
   /** A new connection for every request. */
   closes?: boolean;
+  /** Each connection rests before every request, so long on average: a load of a certain pace. */
+  thinkMs?: number;
 }
 
 export interface WrkOptions {
@@ -79,6 +81,7 @@ export function wrkWords(load: Load, { seconds, connections, threads }: WrkOptio
   if (load.endsAfterEnded !== undefined) words.push(`ended=${load.endsAfterEnded}`);
   if (load.countsAnswers) words.push("count=1");
   if (load.closes) words.push("close=1");
+  if (load.thinkMs !== undefined) words.push(`think=${load.thinkMs}`);
   return words;
 }
 

@@ -26,8 +26,12 @@ const WINS = 60_000;
 /** A compiler that has not seen the path often makes the first wins dear. */
 const WARM_WINS = 60_000;
 const USERS = 80_000;
-/** More processes are there for more people: each has as many clients waiting at any size. */
-const CONNECTIONS_PER_SERVICE = 64;
+/**
+ * What a win costs depends on how many come in the same moment, so every bucket is asked at the same pace in every point, one that
+ * four buckets on two cores can hold: so many people, who think for a moment before they press again.
+ */
+const CONNECTIONS_PER_BUCKET = 128;
+export const THINK_MS = 30;
 /** A user may ask 10 times at once, then 5 times a second. */
 const ROUNDS_AT_ONCE = 8;
 const REST_MS = 2_000;
@@ -55,7 +59,7 @@ function point(
   size: number,
   { prizes = 0, users = USERS, buckets = 2, services = 2 },
 ): Point {
-  const connections = CONNECTIONS_PER_SERVICE * buckets * services;
+  const connections = CONNECTIONS_PER_BUCKET * buckets;
   const common = { dimension, size, buckets, services, users, connections };
   return users < WINS ? fewUsers(common) : manyUsers(common, prizes);
 }

@@ -14,7 +14,7 @@ import { startCluster, type Cluster } from "../systems/hongbao/cluster.ts";
 import { grabPath } from "../systems/hongbao/system.ts";
 import { bucketPorts, writeEvent, writeTopology } from "../systems/hongbao/topology.ts";
 import { AUTHORIZATION, makeWorld, userId, type World } from "../systems/hongbao/world.ts";
-import { scalePoints, type Dimension, type Point } from "./points.ts";
+import { scalePoints, THINK_MS, type Dimension, type Point } from "./points.ts";
 
 export interface PointFigures {
   dimension: Dimension;
@@ -135,6 +135,7 @@ async function ask(cluster: Cluster, tokens: string, rounds: number[], point: Po
       paths,
       identities: { file: tokens, header: AUTHORIZATION },
       ends: "stop",
+      thinkMs: THINK_MS,
     },
     { seconds: SECONDS_MAX, connections: point.connections, threads: 1 },
   );

@@ -9,6 +9,7 @@
 --     ended=N                end the run after N answers that said so (with one thread, and count=1)
 --     count=1                look into the answers (costs the load generator a few microseconds each)
 --     close=1                a connection of its own for every request
+--     think=MS               each connection rests before every request, so long on average
 --
 -- The lines are read as they are needed, so a million of them cost neither time nor memory at the start.
 -- The last line on stdout is `hongbao-wrk {json}`: counters, latencies in microseconds, CPU seconds of wrk itself.
@@ -79,6 +80,10 @@ end
 
 function init(args)
   local option = options(args)
+  if option.think then
+    local most = 2 * tonumber(option.think)
+    delay = function() return math.random(0, most) end
+  end
   if option.count == "1" then count_answers(tonumber(option.ended)) end
   local paths = {}
   for path in string.gmatch(option.paths or wrk.path, "[^;]+") do paths[#paths + 1] = path end
