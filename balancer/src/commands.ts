@@ -1,6 +1,7 @@
 import { Option, type Command } from "commander";
 import { parentCommand } from "@hongbao/preprocess";
 import type { ControllerOptions } from "./conductor/run.ts";
+import type { SiteCommandOptions } from "./conductor/site-command.ts";
 import type { RenderCommandOptions } from "./haproxy/render-command.ts";
 import type { RunOptions } from "./haproxy/run.ts";
 import type { AuditOptions } from "./operate/audit.ts";
@@ -208,6 +209,18 @@ function registerProcesses(program: Command): void {
     .option("--door <door>", "http: leave the services' SPOP doors out (default: spop)")
     .option("--dir <dir>", "where HAProxy runs (default: balancer/ beside the topology file)")
     .action(async (options: RunOptions) => (await import("./haproxy/run.ts")).runBalancer(options));
+  where(
+    balancer.command("site").description("write the page as a folder for a CDN, with what it is served with"),
+  )
+    .requiredOption("--out <dir>", "the folder; what else is in it stays")
+    .option(
+      "--api <origin>",
+      "the API's origin, if not the page's own (default: as a topology that is given says)",
+    )
+    .addOption(json())
+    .action(async (options: SiteCommandOptions) =>
+      (await import("./conductor/site-command.ts")).runSite(options),
+    );
   where(
     program.command("controller").description("run a conductor: opens and closes rounds, serves the site"),
   )

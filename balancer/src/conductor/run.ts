@@ -1,5 +1,4 @@
 /** `hongbao controller`: the edge of the conductor. Everything is read and checked here. */
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { adminClient, AdminError, adminServer, usersClient } from "@hongbao/bucket-service";
 import { createLogger, createRegistry, type Logger, type Registry } from "@hongbao/monitoring";
@@ -21,7 +20,8 @@ import { BucketWatch } from "./bucket-watch.ts";
 import { Conductor } from "./conductor.ts";
 import { eventStore, randomKey, Records } from "./records.ts";
 import { UserRulesDesk, type RuledProcess } from "./user-rules.ts";
-import { readPages, siteHandler, startSite, type Site } from "./site.ts";
+import { buildSite } from "./site-files.ts";
+import { siteHandler, startSite, type Site } from "./site.ts";
 
 export interface ControllerOptions {
   id: string;
@@ -31,7 +31,6 @@ export interface ControllerOptions {
 
 /** An admin port that takes longer is of no help to an opening. */
 const ADMIN_MS_MAX = 700;
-const SITE_FOLDER = join(import.meta.dirname, "..", "..", "site");
 
 /** Runs until SIGTERM or SIGINT. */
 export async function runController(options: ControllerOptions): Promise<void> {
@@ -69,7 +68,7 @@ export async function startController(options: ControllerOptions): Promise<{ sto
   users.start();
   if (!siteIsElsewhere(topology.balancer.site)) {
     const address = new URL(topology.balancer.site);
-    const handler = siteHandler(readPages(SITE_FOLDER), conductor);
+    const handler = siteHandler(buildSite(), conductor);
     const where = `${address.hostname}:${address.port === "" ? 80 : address.port}`;
     site = startSite(where, handler, () => logger.info({ site: where }, "serving the site"));
   }

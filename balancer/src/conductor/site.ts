@@ -2,12 +2,10 @@
  * The site: the page's folder, the schedule and the start files. Whichever controller gets the port serves it; the other
  * one waits for the port to be free. Everything that may be served is known by name, so no path can lead out of the folder.
  */
-import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { extname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { closeServer, listenOn } from "../listen.ts";
+import type { SiteFile, SiteFiles } from "./site-files.ts";
 
 /** What the conductor knows, as texts made at the moment of asking; null: not known (yet). */
 export interface SiteNews {
@@ -22,90 +20,47 @@ export interface Site {
   stop(): Promise<void>;
 }
 
-interface Page {
-  type: string;
-  body: Buffer;
-  etag: string;
-  caching: string;
-}
-
 const RETRY_MS = 250;
-const TYPES: Record<string, string> = {
-  ".html": "text/html; charset=utf-8",
-  ".js": "text/javascript; charset=utf-8",
-  ".css": "text/css; charset=utf-8",
-  ".json": "application/json; charset=utf-8",
-  ".svg": "image/svg+xml",
-  ".png": "image/png",
-  ".jpg": "image/jpeg",
-  ".webp": "image/webp",
-  ".woff2": "font/woff2",
-  ".mp4": "video/mp4",
-  ".txt": "text/plain; charset=utf-8",
-};
-/** A name with a digest in it never changes its content. */
-const HASHED = /[.-][0-9a-f]{8,}\.[a-z0-9]+$/;
-const FOR_EVER = "public, max-age=31536000, immutable";
-/** Kept, but asked for again each time: a new page counts at once. */
-const ASK_AGAIN = "no-cache";
-/** What the page may do; it talks to its own origin and to the API's. */
-const POLICY = [
-  "default-src 'self'",
-  "img-src 'self' data:",
-  "style-src 'self' 'unsafe-inline'",
-  "connect-src 'self' https:",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join("; ");
-
-/** `index.html` is `/`, every other file is `/assets/…`. */
-export function readPages(folder: string): Map<string, Page> {
-  const pages = new Map<string, Page>();
-  for (const entry of readdirSync(folder, { withFileTypes: true, recursive: true })) {
-    const type = TYPES[extname(entry.name)];
-    if (!entry.isFile() || type === undefined) continue;
-    const path = join(entry.parentPath, entry.name);
-    const name = path.slice(folder.length).replace(/^\/+/, "");
-    const body = readFileSync(path);
-    const etag = `"${createHash("sha256").update(body).digest("base64url").slice(0, 22)}"`;
-    const url = name === "index.html" ? "/" : `/assets/${name.replace(/^assets\//, "")}`;
-    pages.set(url, { type, body, etag, caching: HASHED.test(name) ? FOR_EVER : ASK_AGAIN });
-  }
-  return pages;
-}
+const JSON_TYPE = "application/json; charset=utf-8";
+const SCRIPT_TYPE = "text/javascript; charset=utf-8";
 
 /** Answers requests for the site. */
 export function siteHandler(
-  pages: Map<string, Page>,
+  { files, headers }: SiteFiles,
   news: SiteNews,
 ): (request: IncomingMessage, response: ServerResponse) => void {
   return (request, response) => {
     const path = (request.url ?? "/").split("?", 1)[0]!;
     // Clients reckon the time from Date and Age, so it is the buckets' time and not this machine's.
     response.setHeader("date", new Date(news.nowMs()).toUTCString());
-    response.setHeader("x-content-type-options", "nosniff");
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     if (request.method !== "GET" && request.method !== "HEAD") return refuse(response, 404, "not_found");
-    if (path === "/rounds.json") return fresh(response, TYPES[".json"]!, news.roundsJson());
+    if (path === "/rounds.json") return fresh(response, JSON_TYPE, news.roundsJson());
     const round = /^\/start\/([1-9]\d?)\.js$/.exec(path)?.[1];
     if (round !== undefined) return start(response, news, Number(round));
-    const page = pages.get(path);
-    if (page === undefined) return refuse(response, 404, "not_found");
-    response.setHeader("etag", page.etag);
-    response.setHeader("cache-control", page.caching);
-    response.setHeader("content-security-policy", POLICY);
-    response.setHeader("referrer-policy", "no-referrer");
-    if (request.headers["if-none-match"] === page.etag) return void response.writeHead(304).end();
-    response.writeHead(200, { "content-type": page.type, "content-length": page.body.length });
-    response.end(page.body);
+    const file = files.get(path);
+    if (file === undefined) return refuse(response, 404, "not_found");
+    sendFile(request, response, file);
   };
+}
+
+function sendFile(request: IncomingMessage, response: ServerResponse, file: SiteFile): void {
+  response.setHeader("etag", file.etag);
+  response.setHeader("cache-control", file.caching);
+  response.setHeader("vary", "accept-encoding");
+  if (request.headers["if-none-match"] === file.etag) return void response.writeHead(304).end();
+  const gzip = /\bgzip\b/.test(request.headers["accept-encoding"] ?? "") ? file.gzip : null;
+  const body = gzip ?? file.body;
+  if (gzip !== null) response.setHeader("content-encoding", "gzip");
+  response.writeHead(200, { "content-type": file.type, "content-length": body.length });
+  response.end(body);
 }
 
 function start(response: ServerResponse, news: SiteNews, round: number): void {
   const text = news.startFile(round);
   // Before the first schedule is known nobody can say that there is no such round.
   if (text === null && news.roundsJson() !== null) return refuse(response, 404, "not_found");
-  fresh(response, TYPES[".js"]!, text);
+  fresh(response, SCRIPT_TYPE, text);
 }
 
 /** Browsers never keep it; an edge in front may for a second (it strips our word and sets its own). */
@@ -123,7 +78,7 @@ function fresh(response: ServerResponse, type: string, text: string | null): voi
 function refuse(response: ServerResponse, status: number, result: string): void {
   const body = JSON.stringify({ result });
   response.writeHead(status, {
-    "content-type": TYPES[".json"]!,
+    "content-type": JSON_TYPE,
     "content-length": Buffer.byteLength(body),
     "cache-control": "no-store",
     ...(status === 503 ? { "retry-after": "1" } : {}),

@@ -1,22 +1,30 @@
 import { createServer } from "node:http";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
 import type { Test } from "tap";
 import { freePort } from "@hongbao/infra";
-import { readPages, siteHandler, startSite, type SiteNews } from "../../src/conductor/site.ts";
+import { siteHandler, startSite, type SiteNews } from "../../src/conductor/site.ts";
+import { buildSite } from "../../src/conductor/site-files.ts";
 import { closeServer, listenOn } from "../../src/listen.ts";
 import { ask } from "../haproxy/harness.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "hongbao-site-"));
 t.teardown(() => rmSync(folder, { recursive: true, force: true }));
 mkdirSync(join(folder, "img"));
-writeFileSync(join(folder, "index.html"), "<!doctype html><title>page</title>");
-writeFileSync(join(folder, "app.js"), "export {};");
-writeFileSync(join(folder, "style-0123abcd.css"), "body{}");
+writeFileSync(
+  join(folder, "index.html"),
+  '<!doctype html><title>page</title><meta name="hongbao-api" content="" /><script src="/assets/app.js"></script>',
+);
+writeFileSync(join(folder, "app.js"), 'import { x } from "./x.js";');
+writeFileSync(join(folder, "x.js"), "export const x = 1;");
 writeFileSync(join(folder, "img", "a.png"), "png");
 writeFileSync(join(folder, "secret.key"), "not a page");
+const built = buildSite(folder);
+const urlOf = (start: string): string => [...built.files.keys()].find((url) => url.startsWith(start))!;
 
 const news: SiteNews = {
   roundsJson: () => '{"event":"x"}',
@@ -26,13 +34,13 @@ const news: SiteNews = {
 
 async function serve(t: Test, with_: Partial<SiteNews> = {}): Promise<number> {
   const port = await freePort();
-  const server = createServer(siteHandler(readPages(folder), { ...news, ...with_ }));
+  const server = createServer(siteHandler(built, { ...news, ...with_ }));
   await listenOn(server, `127.0.0.1:${port}`);
   t.teardown(() => closeServer(server));
   return port;
 }
 
-t.test("the page and its assets, with sane caching", async (t) => {
+t.test("the page is asked for again each time, its assets are kept for ever", async (t) => {
   const port = await serve(t);
   const page = await ask(port, "/");
   t.match(page, {
@@ -40,27 +48,76 @@ t.test("the page and its assets, with sane caching", async (t) => {
     text: /<title>page/,
     headers: {
       "content-type": /^text\/html/,
-      "cache-control": "no-cache",
-      "content-security-policy": /default-src 'self'/,
+      "cache-control": "public, max-age=0, s-maxage=30, must-revalidate",
+      "content-security-policy": /^default-src 'none'.*frame-ancestors 'none'/,
       "x-content-type-options": "nosniff",
+      "referrer-policy": "no-referrer",
     },
   });
+  t.notMatch(page.headers["content-security-policy"], /unsafe/);
   t.match(page.headers.date, "Fri, 05 Feb 2027 12:00:00 GMT", "the buckets' time, which clients go by");
   t.match(await ask(port, "/", { headers: { "if-none-match": page.headers.etag! } }), {
     status: 304,
     text: "",
   });
   t.match(await ask(port, "/", { method: "HEAD" }), { status: 200, text: "" });
-  t.match(await ask(port, "/assets/app.js"), {
+  t.match(page.text, `src="${urlOf("/assets/app.")}"`, "the page names its assets with their digests");
+  t.match(await ask(port, urlOf("/assets/app.")), {
     status: 200,
-    headers: { "content-type": /^text\/javascript/, "cache-control": "no-cache" },
+    text: `import { x } from "./${urlOf("/assets/x.").slice("/assets/".length)}";`,
+    headers: {
+      "content-type": /^text\/javascript/,
+      "cache-control": /immutable/,
+      "content-security-policy": /'none'/,
+    },
   });
-  t.match(await ask(port, "/assets/style-0123abcd.css"), { headers: { "cache-control": /immutable/ } });
-  t.match(await ask(port, "/assets/img/a.png"), {
+  t.match(await ask(port, urlOf("/assets/img/a.")), {
     status: 200,
     text: "png",
-    headers: { "content-type": "image/png" },
+    headers: { "content-type": "image/png", "cache-control": /immutable/ },
   });
+  const packed = await ask(port, urlOf("/assets/x."), { headers: { "accept-encoding": "gzip, br" } });
+  t.match(packed.headers, { "content-encoding": "gzip", vary: "accept-encoding" });
+});
+
+t.test("a digest changes with what a file names, and only then", async (t) => {
+  const again = buildSite(folder);
+  t.same([...again.files.keys()], [...built.files.keys()]);
+  writeFileSync(join(folder, "x.js"), "export const x = 2;");
+  const changed = [...buildSite(folder).files.keys()];
+  writeFileSync(join(folder, "x.js"), "export const x = 1;");
+  t.notOk(changed.includes(urlOf("/assets/app.")), "who names a changed file is changed");
+  t.ok(changed.includes(urlOf("/assets/img/a.")));
+});
+
+t.test("the API's origin stands in the page and in its policy", async (t) => {
+  const { files, headers } = buildSite(folder, "https://api.example.com");
+  t.match(files.get("/")?.body.toString(), 'name="hongbao-api" content="https://api.example.com"');
+  t.match(headers["content-security-policy"], "connect-src 'self' https://api.example.com;");
+  for (const wrong of ["api.example.com", "https://api.example.com/v1", "ftp://a", "https://a' b"]) {
+    t.throws(() => buildSite(folder, wrong), { message: /--api: found .*expected an origin/ }, wrong);
+  }
+});
+
+t.test("a file that is missing, or names itself, is told before anything is served", async (t) => {
+  writeFileSync(join(folder, "y.js"), 'import "./gone.js";');
+  t.throws(() => buildSite(folder), { message: /y\.js names gone\.js/ });
+  writeFileSync(join(folder, "y.js"), 'import "./y.js";');
+  t.throws(() => buildSite(folder), { message: /y\.js → y\.js is a circle/ });
+  rmSync(join(folder, "y.js"));
+});
+
+t.test("the command writes the folder for a CDN, and says what it is served with", async (t) => {
+  const out = join(folder, "out");
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    join(import.meta.dirname, "..", "..", "..", "hongbao.ts"),
+    ...["balancer", "site", "--out", out, "--api", "https://api.example.com", "--json"],
+  ]);
+  const report = JSON.parse(stdout) as { gzipBytes: number; files: { path: string; cacheControl: string }[] };
+  t.ok(report.gzipBytes < 60 * 1024);
+  for (const { path } of report.files) t.ok(existsSync(join(out, path)), path);
+  t.match(report.files.at(-1), { path: "index.html", cacheControl: /max-age=0/ });
+  t.match(readFileSync(join(out, "index.html"), "utf8"), "https://api.example.com");
 });
 
 t.test("nothing but the known names", async (t) => {
@@ -72,6 +129,7 @@ t.test("nothing but the known names", async (t) => {
     "/assets/../index.html",
     "/assets/%2e%2e/index.html",
     "/assets/",
+    "/assets/app.js",
     "/start/0.js",
     "/start/2.js",
     "/start/1.js/",
@@ -111,7 +169,7 @@ t.test("before anything is known it is busy, not empty", async (t) => {
 
 t.test("of two controllers one has the port; the other takes it over", async (t) => {
   const address = `127.0.0.1:${await freePort()}`;
-  const handler = siteHandler(readPages(folder), news);
+  const handler = siteHandler(built, news);
   const first = startSite(address, handler);
   while (!first.serving) await new Promise((resolve) => setTimeout(resolve, 10));
   const second = startSite(address, handler);

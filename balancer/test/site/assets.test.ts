@@ -2,6 +2,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import t from "tap";
+import { buildSite } from "../../src/conductor/site-files.ts";
 
 const SITE = new URL("../../site/", import.meta.url);
 const GZIP_BYTES_MAX = 60 * 1024;
@@ -12,9 +13,11 @@ for (const name of names) texts.set(name, await readFile(new URL(name, SITE), "u
 const page = texts.get("index.html") ?? "";
 
 void t.test("under 60 KB gzipped in all", async (t) => {
-  const bytes = [...texts.values()].reduce((sum, text) => sum + gzipSync(text, { level: 9 }).length, 0);
+  const files = [...buildSite().files.values()];
+  const bytes = files.reduce((sum, { body }) => sum + gzipSync(body, { level: 9 }).length, 0);
   t.comment(`${bytes} bytes gzipped`);
   t.ok(bytes < GZIP_BYTES_MAX);
+  t.ok(files.every(({ url }) => url === "/" || /^\/assets\/[a-z0-9]+\.[0-9a-f]{10}\.(js|css)$/.test(url)));
 });
 
 void t.test("every asset that is asked for is there, and every module is asked for at once", async (t) => {

@@ -3,21 +3,12 @@
  * calls of a user. A test says how it answers; it keeps what was asked. It checks what HAProxy would check of the page:
  * the cookie, the Origin of a POST, and that the grab needs no preflight.
  */
-import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { buildSite } from "../../src/conductor/site-files.ts";
 
-const SITE = new URL("../../site/", import.meta.url);
-const TYPES: Record<string, string> = { js: "text/javascript", css: "text/css", html: "text/html" };
-
-/** What the page is meant to be served with. */
-export const PAGE_HEADERS = {
-  "content-security-policy":
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-  "referrer-policy": "same-origin",
-  "x-content-type-options": "nosniff",
-};
+/** As a controller and a CDN serve it, headers included. */
+const SITE = buildSite();
 
 export interface Reply {
   status: number;
@@ -139,11 +130,14 @@ function send(response: ServerResponse, answer: Answer): void {
   response.end(text);
 }
 
-async function sendFile(response: ServerResponse, name: string, headers: object): Promise<void> {
-  const content = /^[\w.-]+$/.test(name) ? await readFile(new URL(name, SITE)).catch(() => null) : null;
-  const type = `${TYPES[name.split(".").pop() ?? ""] ?? "text/plain"}; charset=utf-8`;
-  response.writeHead(content === null ? 404 : 200, { ...headers, "content-type": type });
-  response.end(content ?? "");
+function sendFile(response: ServerResponse, path: string): void {
+  const file = SITE.files.get(path);
+  const headers = { ...SITE.headers, "cache-control": file?.caching ?? "no-store" };
+  response.writeHead(file === undefined ? 404 : 200, {
+    ...headers,
+    "content-type": file?.type ?? "text/plain",
+  });
+  response.end(file?.body);
 }
 
 const GRAB = /^\/v1\/rounds\/(\d+)\/grab$/;
@@ -200,8 +194,7 @@ export async function playServer(changes: Partial<World>) {
     request.setEncoding("utf8").on("data", (text: string) => (call.body += text));
     asked.push(call);
     const start = world.rounds.find((round) => round.id === Number(START.exec(path)?.[1]));
-    if (path === "/") void sendFile(response, "index.html", PAGE_HEADERS);
-    else if (path.startsWith("/assets/")) void sendFile(response, path.slice(8), {});
+    if (path === "/" || path.startsWith("/assets/")) sendFile(response, path);
     else if (world.broken && !path.startsWith("/v1/"))
       send(response, { status: 504, body: "<h1>Gateway Timeout</h1>" });
     else if (path === "/rounds.json") send(response, { status: 200, body: scheduleJson(world) });
