@@ -8,6 +8,7 @@ import { createClock } from "./clock.js";
 import { pickLanguage } from "./i18n.js";
 import { createPlay, isBusy, isSettled, retryDelayMs, RESULT_RETRY, step } from "./machine.js";
 import { present } from "./present.js";
+import { createReceipts } from "./receipts.js";
 import * as plan from "./schedule.js";
 import { createStartFile } from "./start.js";
 import { createStore, readToken } from "./store.js";
@@ -24,9 +25,8 @@ const CROWD_AFTER_MS = 30_000;
 /** A payout that was under way is looked at again this often, while the page is seen. */
 const PAYOUT_EVERY_MS = { min: 60_000, max: 180_000 };
 const REFRESH_MS_MIN = 2_000;
-/** After a loss everybody holds receipts: they come spread over this time. */
-const RECEIPTS_AFTER_MS = { min: 1_000, max: 20_000 };
-const RECEIPTS_MAX = 100;
+/** After so many failures the page says that it is crowded. */
+const SLOW_AFTER = 3;
 
 const random = Math.random;
 const between = (/** @type {{ min: number, max: number }} */ { min, max }) => min + random() * (max - min);
@@ -48,6 +48,8 @@ const meta = /** @type {HTMLMetaElement | null} */ (document.querySelector('meta
 const base = (meta?.content ?? "").trim().replace(/\/+$/, "");
 const api = createApi({ base, fetch: window.fetch.bind(window), monotonicMs, nowMs: clock.nowMs });
 
+const receipts = createReceipts({ store, api, random, onRestored: () => loadWinsIn(between(WINS_LATER_MS)) });
+
 let language = pickLanguage(store.language(), navigator.languages ?? [navigator.language]);
 /** @type {import("./schedule.js").Schedule | null} */
 let schedule = null;
@@ -66,13 +68,16 @@ let chosen = null;
 let wins = [];
 /** "unknown" until the server has said yes or no; "pending" while a token is being traded. */
 let identity = /** @type {"unknown" | "pending" | "in" | "out"} */ ("unknown");
+/** @type {import("./i18n.js").SignedOut} */
+let outWhy = null;
+/** How often the schedule has been asked for in vain since it last came. */
+let scheduleFailures = 0;
+let refreshing = false;
 let refreshedAtMs = -Infinity;
 /** Counts the tokens that were traded: only the latest may go on. */
 let signIns = 0;
 /** @type {Set<number>} Rounds for which the page has connected ahead. */
 const connected = new Set();
-/** Receipts that this page has shown, or is about to: each is shown once. @type {Set<string>} */
-const shownReceipts = new Set();
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let winsTimer;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -92,7 +97,10 @@ function render() {
     language,
     schedule,
     play,
-    signedOut: identity === "out",
+    signedOut: identity === "out" ? outWhy : null,
+    offline: navigator.onLine === false,
+    slow: scheduleFailures >= SLOW_AFTER,
+    refreshing,
     wins,
     playOf: (round) => plays.get(round) ?? null,
     nowMs: clock.nowMs(),
@@ -156,6 +164,7 @@ function perform(id, effect) {
       return loadScheduleIn(between(WINS_LATER_MS));
     case "signedOut":
       identity = "out";
+      outWhy = "expired";
   }
 }
 
@@ -183,6 +192,13 @@ function poll(/** @type {number} */ id, /** @type {number} */ seq, /** @type {nu
   });
 }
 
+/** What was known of the opening has changed: the question under way may come far too late. */
+function pollAnew() {
+  const play = shown === null ? undefined : plays.get(shown);
+  if (play?.state !== "waiting") return;
+  poll(play.round.id, play.seq, plan.pollDelayMs(clock.nowMs(), play.round.opensAtMs, random()));
+}
+
 /** @param {number} id @param {{ seq: number, key: string, n: number }} effect */
 async function grab(id, effect) {
   // While the token is being traded there is no cookie: that is a wait like any other.
@@ -196,37 +212,8 @@ async function grab(id, effect) {
 /** @param {number} id @param {number} seq */
 async function askResult(id, seq) {
   const answer = await api.result(id);
-  if (answer.result === "wins") bringBack(answer.wins, id);
+  if (answer.result === "wins" && schedule !== null) receipts.bringBack(schedule.event, answer.wins, id);
   dispatch(id, { type: "resultAnswer", seq, ...answer });
-}
-
-/**
- * Shows the server receipts of wins that it does not name any more. Quietly: to its owner the win was never gone.
- * @param {import("./machine.js").Win[]} told
- * @param {number | null} round
- */
-function bringBack(told, round) {
-  if (schedule === null) return;
-  const receipts = store
-    .unknownReceipts(schedule.event, told, round)
-    .filter((receipt) => !shownReceipts.has(receipt))
-    .slice(0, RECEIPTS_MAX);
-  if (receipts.length === 0) return;
-  for (const receipt of receipts) shownReceipts.add(receipt);
-  setTimeout(() => void showReceipts(receipts, 0), between(RECEIPTS_AFTER_MS));
-}
-
-/** @param {string[]} receipts @param {number} attempt */
-async function showReceipts(receipts, attempt) {
-  const { taken, retryAfterMs } = await api.receipts(receipts);
-  if (taken !== null) {
-    // The server knows them again: its list of wins is the truth.
-    if (taken.some(({ result }) => result === "restored")) loadWinsIn(between(WINS_LATER_MS));
-    return;
-  }
-  if (attempt >= RESULT_RETRY.attemptsMax) return;
-  const afterMs = retryDelayMs(RESULT_RETRY, attempt, retryAfterMs, random());
-  setTimeout(() => void showReceipts(receipts, attempt + 1), afterMs);
 }
 
 /** Decides which round is on show. Never turns away from one in which something is under way. */
@@ -269,7 +256,9 @@ async function loadSchedule(attempt) {
   const answer = await api.schedule();
   const read = answer.status === 200 ? plan.readSchedule(answer.body) : null;
   clearTimeout(scheduleTimer);
+  scheduleFailures = read === null ? scheduleFailures + 1 : 0;
   if (read === null) {
+    render();
     const afterMs = retryDelayMs(RESULT_RETRY, attempt, answer.retryAfterMs, random());
     scheduleTimer = setTimeout(() => void loadSchedule(attempt + 1), afterMs);
     return;
@@ -285,15 +274,12 @@ function takeSchedule(read) {
   schedule = read;
   wins = store.wins(read.event);
   for (const round of read.rounds) {
-    if (plays.has(round.id)) dispatch(round.id, { type: "schedule", round });
-    else
-      plays.set(
-        round.id,
-        createPlay(
-          round,
-          wins.filter((win) => win.round === round.id),
-        ),
-      );
+    const before = plays.get(round.id)?.round;
+    const won = wins.filter((win) => win.round === round.id);
+    if (before === undefined) plays.set(round.id, createPlay(round, won));
+    else dispatch(round.id, { type: "schedule", round });
+    const moved = before?.opensAtMs !== round.opensAtMs || before.state !== round.state;
+    if (moved && round.id === shown) pollAnew();
   }
   if (first && identity !== "pending") checkIdentity();
   turn();
@@ -316,13 +302,15 @@ function isCrowded() {
 function checkIdentity() {
   const session = store.session();
   const over = (session?.expiresAtMs ?? Infinity) < clock.nowMs();
-  if (identity === "unknown" && (session === null || over)) signedOut();
+  if (identity === "unknown" && (session === null || over)) signedOut(session === null ? "new" : "expired");
   const calm = identity === "out" || !isCrowded();
   loadWinsIn(calm ? random() * WINS_SOON_MS : between(WINS_LATER_MS));
 }
 
-function signedOut() {
+/** @param {NonNullable<import("./i18n.js").SignedOut>} why */
+function signedOut(why) {
   identity = "out";
+  outWhy = why;
   render();
   for (const id of plays.keys()) dispatch(id, { type: "signedOut" });
 }
@@ -342,8 +330,10 @@ function loadWinsIn(afterMs) {
 async function loadWins(attempt) {
   if (identity === "pending" || schedule === null) return;
   const answer = await api.wins();
+  refreshing = false;
+  render();
   if (answer.result === "unauthorized") {
-    signedOut();
+    if (identity !== "out") signedOut(store.session() === null ? "new" : "expired");
     return;
   }
   if (answer.result !== "wins") {
@@ -353,7 +343,7 @@ async function loadWins(attempt) {
     return;
   }
   if (identity !== "in") signedIn();
-  bringBack(answer.wins, null);
+  receipts.bringBack(schedule.event, answer.wins, null);
   keep(answer.wins);
   for (const id of plays.keys()) {
     dispatch(id, { type: "wins", wins: answer.wins.filter((win) => win.round === id) });
@@ -364,8 +354,10 @@ async function loadWins(attempt) {
 }
 
 function refreshWins() {
-  if (monotonicMs() - refreshedAtMs < REFRESH_MS_MIN) return;
+  if (refreshing || monotonicMs() - refreshedAtMs < REFRESH_MS_MIN) return;
   refreshedAtMs = monotonicMs();
+  refreshing = identity !== "pending" && schedule !== null;
+  render();
   loadWinsIn(0);
 }
 
@@ -391,7 +383,7 @@ async function signIn() {
     if (answer !== "busy") {
       history.replaceState(history.state, "", location.pathname + location.search);
       if (answer === "in") signedIn();
-      else signedOut();
+      else signedOut("refused");
       if (schedule !== null) checkIdentity();
       return;
     }
@@ -429,7 +421,14 @@ function wake() {
 
 document.addEventListener("visibilitychange", wake);
 window.addEventListener("pageshow", (event) => (event.persisted ? wake() : undefined));
-window.addEventListener("online", wake);
+window.addEventListener("offline", render);
+window.addEventListener("online", () => {
+  wake();
+  // What had come to nothing without network goes on by itself.
+  const play = shown === null ? undefined : plays.get(shown);
+  if (play?.state === "unclear") dispatch(play.round.id, { type: "again" });
+  render();
+});
 // A link from a second invitation, opened in the same tab, changes only the fragment.
 window.addEventListener("hashchange", () => void signIn());
 setInterval(tick, TICK_MS);

@@ -2,6 +2,11 @@
 
 /** @typedef {"zh" | "en"} Language */
 
+/**
+ * Why nobody is signed in: never came by an invitation, its time is over, or the server refused it.
+ * @typedef {null | "new" | "expired" | "refused"} SignedOut
+ */
+
 /** What the `lang` attribute says of each language. */
 export const HTML_LANG = Object.freeze({ zh: "zh-CN", en: "en" });
 
@@ -12,6 +17,8 @@ const zh = {
   switchLanguage: "English",
   switchLanguageLabel: "Switch to English",
   loading: "正在准备，请稍候…",
+  loadingSlow: "人有点多，正在替您连接，请留在本页。",
+  offline: "网络断开了，连上后会自动继续，请留在本页。",
   noRounds: "活动还没有安排，请稍后再来看看。",
   round: "第 {id} 轮",
   envelopes: "共 {count} 个红包",
@@ -44,8 +51,13 @@ const zh = {
   wonTitle: "恭喜发财",
   wonItemTitle: "抢到了",
   saved: "已放入“我的红包”",
+  savedItem: "订单进度见“我的红包”",
   payout: { pending: "发放中", paid: "已到账", dead: "人工处理中", held: "核对中" },
   payoutItem: { pending: "下单中", paid: "已下单", dead: "人工处理中", held: "核对中" },
+  payoutNote: {
+    dead: "自动处理没有成功，工作人员会为您补上，不会丢。",
+    held: "这一份正在核对，核对后会继续处理。",
+  },
   another: "再拆一个",
   anotherItem: "再抢一件",
   endedTitle: "已抢完",
@@ -54,6 +66,7 @@ const zh = {
   endedItem: "这一轮已经抢完了，谢谢参与。",
   endedSome: "这一轮已经抢完了。您拆到的红包都在“我的红包”里。",
   closed: "这一轮已经结束。",
+  allOver: "本次活动已经全部结束，感谢参与。",
   checking: "正在再核对一遍，看看有没有您的一份…",
   unclearTitle: "人太多了",
   unclear: "现在人很多，还没有等到结果。如果已经拆到，一定不会丢。",
@@ -62,13 +75,17 @@ const zh = {
   barred: "这一轮面向其他同事，请留意别的轮次。",
   signinTitle: "需要邀请链接",
   signin: "请从邀请里的链接重新打开本页。",
+  signinExpired: "登录已经过期，请再点一次邀请里的链接。",
+  signinRefused: "这个链接已经失效，请向主办方要一个新的邀请链接。",
   next: "下一轮：{time}",
   nextByHand: "看下一轮",
+  nextIn: "{time} 后开抢",
   mine: "我的红包",
   mineTotal: "共 {count} 个 · {amount}",
   mineCount: "共 {count} 个",
   mineEmpty: "拆到的红包会放在这里。",
   refresh: "刷新",
+  refreshing: "刷新中…",
   receipt: "凭证",
   programme: "活动安排",
   state: { scheduled: "未开始", open: "进行中", closed: "已结束", won: "已拆到" },
@@ -83,6 +100,8 @@ const en = {
   switchLanguage: "中文",
   switchLanguageLabel: "切换到中文",
   loading: "Getting ready…",
+  loadingSlow: "Busy right now. Connecting for you, please stay.",
+  offline: "You are offline. This goes on by itself once you are back, please stay.",
   noRounds: "Nothing is planned yet. Please come back later.",
   round: "Round {id}",
   envelopes: "{count} envelopes",
@@ -115,8 +134,13 @@ const en = {
   wonTitle: "Good fortune!",
   wonItemTitle: "It is yours",
   saved: "Kept under “My envelopes”",
+  savedItem: "See “My envelopes” for your order",
   payout: { pending: "On its way", paid: "Received", dead: "Handled by hand", held: "Being checked" },
   payoutItem: { pending: "Being ordered", paid: "Ordered", dead: "Handled by hand", held: "Being checked" },
+  payoutNote: {
+    dead: "This did not go through by itself. Somebody takes care of it, it is not lost.",
+    held: "This one is being checked and goes on afterwards.",
+  },
   another: "Open another",
   anotherItem: "Get another",
   endedTitle: "All gone",
@@ -125,6 +149,7 @@ const en = {
   endedItem: "All pieces of this round are gone. Thank you for joining.",
   endedSome: "This round is over. What you opened is under “My envelopes”.",
   closed: "This round is over.",
+  allOver: "All rounds are over. Thank you for joining.",
   checking: "Checking once more whether one of them is yours…",
   unclearTitle: "Very busy",
   unclear: "It is very crowded and there is no answer yet. If you got one, it is safe.",
@@ -133,13 +158,17 @@ const en = {
   barred: "This round is for other colleagues. Please look at the other rounds.",
   signinTitle: "Invitation needed",
   signin: "Please open this page again from the link in your invitation.",
+  signinExpired: "You were signed in too long ago. Please open the link in your invitation again.",
+  signinRefused: "This link is no longer valid. Please ask the host for a new one.",
   next: "Next round: {time}",
   nextByHand: "See the next round",
+  nextIn: "Opens in {time}",
   mine: "My envelopes",
   mineTotal: "{count} in all · {amount}",
   mineCount: "{count} in all",
   mineEmpty: "What you open is kept here.",
   refresh: "Refresh",
+  refreshing: "Refreshing…",
   receipt: "Receipt",
   programme: "Programme",
   state: { scheduled: "To come", open: "Open", closed: "Over", won: "Opened" },

@@ -6,7 +6,7 @@
  *               key             spread over           press
  *   waiting ──────────▶ arming ─────────────▶ ready ─────────▶ opening
  *
- *   opening, retrying ── won ────────────────▶ won ── the next n ──▶ ready (waiting, when no key is known)
+ *   opening, retrying ── won ────────────────▶ won ── the next n ──▶ opening (waiting, when no key is known)
  *                     ── busy, limited, none ▶ retrying ── bound reached ──▶ unclear
  *                     ── ended ──────────────▶ checking ── a win is there ──▶ won
  *                                                       ── none is there ───▶ ended
@@ -285,19 +285,22 @@ function onAgain(play, env) {
   return result(next, [{ do: "grab", afterMs: 0, seq: next.seq, n: play.n, key: play.key }]);
 }
 
-/** A further prize of the same round. @param {Play} play */
-function onAnother(play) {
+/** @param {Play} play @param {string} key @param {Env} env */
+function open(play, key, env) {
+  const next = enter(play, "opening", { pressed: true, attempt: 0, pressedAtMs: env.nowMs });
+  return result(next, [{ do: "grab", afterMs: 0, seq: next.seq, n: play.n, key }]);
+}
+
+/** A further prize of the same round: asking for it is the press. @param {Play} play @param {Env} env */
+function onAnother(play, env) {
   if (!hasAnother(play)) return result(play);
   const n = lastN(play.wins) + 1;
-  if (play.key === null) return wait(play, { n });
-  return result(enter(play, "ready", { n }));
+  return play.key === null ? wait(play, { n }) : open({ ...play, n }, play.key, env);
 }
 
 /** @param {Play} play @param {Env} env */
 function onPress(play, env) {
-  if (play.state !== "ready" || play.key === null) return result(play);
-  const next = enter(play, "opening", { pressed: true, attempt: 0, pressedAtMs: env.nowMs });
-  return result(next, [{ do: "grab", afterMs: 0, seq: next.seq, n: play.n, key: play.key }]);
+  return play.state === "ready" && play.key !== null ? open(play, play.key, env) : result(play);
 }
 
 /**
@@ -336,7 +339,7 @@ export function step(play, event, env) {
     case "again":
       return onAgain(play, env);
     case "another":
-      return onAnother(play);
+      return onAnother(play, env);
     case "closed":
       return onClosed(play, env);
     case "schedule":

@@ -17,7 +17,11 @@ import { isDue, isOver, nextRound } from "./schedule.js";
  * @property {import("./schedule.js").Schedule | null} schedule Null until it is there; with a play it is
  *   there.
  * @property {Play | null} play The play of the round on show.
- * @property {boolean} signedOut Whether nobody is signed in, as far as is known.
+ * @property {import("./i18n.js").SignedOut} signedOut Why nobody is signed in, as far as is known; null when
+ *   somebody is.
+ * @property {boolean} offline Whether the device says that it has no network.
+ * @property {boolean} slow Whether the schedule has been asked for in vain for a while.
+ * @property {boolean} refreshing Whether the user waits for the list of wins.
  * @property {Win[]} wins All wins of this user in this event.
  * @property {(round: number) => Play | null} playOf
  * @property {number} nowMs Server time.
@@ -97,13 +101,24 @@ function clockOf({ language, nowMs, signedOut }, play) {
     : { label: words.soon, time: "" };
 }
 
+/** While these go on, a lost network is what the user must know of. */
+const NEEDS_NETWORK = new Set(["waiting", "arming", "opening", "retrying", "checking", "unclear"]);
+
+/** @param {Shown} shown */
+function signinOf({ language, signedOut }) {
+  const words = WORDS[language];
+  if (signedOut === "expired") return words.signinExpired;
+  return signedOut === "refused" ? words.signinRefused : words.signin;
+}
+
 /** The sentence under the envelope. @param {Shown} shown @param {Play} play @returns {string} */
 function statusOf(shown, play) {
   const words = WORDS[shown.language];
   const item = play.round.kind === "item";
+  if (shown.offline && NEEDS_NETWORK.has(play.state)) return words.offline;
   switch (play.state) {
     case "waiting":
-      if (shown.signedOut) return words.signin;
+      if (shown.signedOut) return signinOf(shown);
       if (play.round.opensAtMs === null && play.round.state !== "open") return words.waitingByHand;
       return isDue(play.round, shown.nowMs) ? words.waitingNow : words.waiting;
     case "arming":
@@ -123,15 +138,20 @@ function statusOf(shown, play) {
       return words.checking;
     case "ended":
       if (play.wins.length > 0) return words.endedSome;
-      if (!play.pressed) return words.closed;
+      if (!play.pressed) return isAllOver(shown) ? words.allOver : words.closed;
       return item ? words.endedItem : words.ended;
     case "unclear":
       return words.unclear;
     case "barred":
       return words.barred;
     case "signin":
-      return words.signin;
+      return signinOf(shown);
   }
+}
+
+/** @param {Shown} shown */
+function isAllOver({ schedule, nowMs }) {
+  return (schedule?.rounds ?? []).every((round) => isOver(round, nowMs));
 }
 
 /** The big words on an envelope that stays shut. @param {Shown} shown @param {Play} play */
@@ -152,31 +172,51 @@ function letterOf(shown, play) {
   const words = WORDS[language];
   const item = win.prize.kind === "item";
   const several = play.round.perUser > 1 ? fill(words.nth, { n: win.n, perUser: play.round.perUser }) : "";
+  const told = shown.wins.find((one) => one.round === win.round && one.n === win.n);
+  const payout = payoutOf(told ?? win, language);
   return {
     id: `${win.round}/${win.n}`,
     title: item ? words.wonItemTitle : words.wonTitle,
     worth: winWorth(win, currencyOf(shown), language),
     item,
     greeting: typeof win.prize.greeting === "string" ? win.prize.greeting : "",
-    note: several === "" ? words.saved : `${several} · ${words.saved}`,
+    note: [several, item ? words.savedItem : words.saved].filter(Boolean).join(" · "),
+    payout: payout.state,
+    payoutText: payout.text,
   };
+}
+
+/**
+ * How far its payout is, in people's words. A fresh win says nothing of it yet, so it is on its way; a state that the
+ * page does not know is not shown.
+ */
+function payoutOf(/** @type {Win} */ win, /** @type {Language} */ language) {
+  const words = WORDS[language];
+  const texts = /** @type {Record<string, string>} */ (
+    win.prize.kind === "item" ? words.payoutItem : words.payout
+  );
+  const notes = /** @type {Record<string, string>} */ (words.payoutNote);
+  const told = win.payout ?? "pending";
+  const state = Object.hasOwn(texts, told) ? told : "";
+  return { state, text: texts[state] ?? "", note: notes[state] ?? "" };
 }
 
 /** The second button: only where there is something to do. @param {Shown} shown @param {Play} play */
 function actionOf({ language, schedule, nowMs }, play) {
   const words = WORDS[language];
-  if (play.state === "unclear") return { act: "again", label: words.again, round: play.round.id };
+  if (play.state === "unclear") return { act: "again", label: words.again, round: play.round.id, note: "" };
   if (hasAnother(play) && !isOver(play.round, nowMs)) {
     const label = play.round.kind === "item" ? words.anotherItem : words.another;
-    return { act: "another", label, round: play.round.id };
+    return { act: "another", label, round: play.round.id, note: "" };
   }
   const through = ["won", "ended", "barred"].includes(play.state);
   const next = through ? nextRound(schedule?.rounds ?? [], nowMs) : null;
   if (next === null) return null;
   const at = next.opensAtMs;
-  const label =
-    at === null ? words.nextByHand : fill(words.next, { time: formatMoment(at, nowMs, language) });
-  return { act: "show", label, round: next.id };
+  if (at === null) return { act: "show", label: words.nextByHand, round: next.id, note: "" };
+  const label = fill(words.next, { time: formatMoment(at, nowMs, language) });
+  const note = fill(words.nextIn, { time: formatCountdown(at - nowMs, language) });
+  return { act: "show", label, round: next.id, note };
 }
 
 /** @param {Shown} shown */
@@ -188,7 +228,7 @@ function winsOf(shown) {
   const rows = sorted.map((win) => {
     const round = schedule?.rounds.find((one) => one.id === win.round);
     const item = win.prize.kind === "item";
-    const states = /** @type {Record<string, string>} */ (item ? words.payoutItem : words.payout);
+    const payout = payoutOf(win, language);
     const title = round === undefined ? fill(words.round, { id: win.round }) : roundTitle(round, language);
     return {
       id: `${win.round}/${win.n}`,
@@ -196,8 +236,9 @@ function winsOf(shown) {
       worth: winWorth(win, currency, language),
       item,
       greeting: typeof win.prize.greeting === "string" ? win.prize.greeting : "",
-      payout: win.payout !== undefined && win.payout in states ? win.payout : "",
-      payoutText: win.payout === undefined ? "" : (states[win.payout] ?? ""),
+      payout: payout.state,
+      payoutText: payout.text,
+      payoutNote: payout.note,
       receipt: win.receipt ?? "",
     };
   });
@@ -230,13 +271,27 @@ function programmeOf({ language, schedule, play, playOf, nowMs }) {
   });
 }
 
-/** The coin: lit when a press counts. @param {Shown} shown @param {Play} play */
-function coinOf({ language }, play) {
+/** The ring around the coin fills within this time before the opening. */
+const RING_MS = 60_000;
+
+/** The coin: lit when a press counts; before that its ring fills. @param {Shown} shown @param {Play} play */
+function coinOf({ language, nowMs }, play) {
   const labels = play.round.kind === "item" ? WORDS[language].coinItem : WORDS[language].coin;
-  if (play.state === "ready") return { mood: "lit", label: labels.lit };
-  if (play.state === "opening" || play.state === "retrying") return { mood: "busy", label: labels.busy };
+  if (play.state === "ready") return { mood: "lit", label: labels.lit, ring: 1 };
+  if (play.state === "opening" || play.state === "retrying")
+    return { mood: "busy", label: labels.busy, ring: 1 };
   const gone = ["won", "ended", "checking", "unclear", "barred"].includes(play.state);
-  return { mood: gone ? "gone" : "grey", label: labels.grey };
+  const { opensAtMs } = play.round;
+  const untilMs = opensAtMs === null || play.state === "signin" ? RING_MS : opensAtMs - nowMs;
+  const ring = Math.min(1, Math.max(0, 1 - untilMs / RING_MS));
+  return { mood: gone ? "gone" : "grey", label: labels.grey, ring: Math.round(ring * 100) / 100 };
+}
+
+/** @param {Shown} shown */
+function loadingOf({ language, offline, slow }) {
+  const words = WORDS[language];
+  if (offline) return words.offline;
+  return slow ? words.loadingSlow : words.loading;
 }
 
 /** @param {Shown} shown */
@@ -244,7 +299,8 @@ export function present(shown) {
   const { language, schedule, play } = shown;
   const words = WORDS[language];
   const event = titleIn(schedule?.title ?? null, language) || words.brand;
-  const lists = { wins: winsOf(shown), programme: programmeOf(shown) };
+  const refresh = { label: shown.refreshing ? words.refreshing : words.refresh, busy: shown.refreshing };
+  const lists = { wins: winsOf(shown), programme: programmeOf(shown), refresh };
   if (play === null) {
     return {
       ...lists,
@@ -258,8 +314,8 @@ export function present(shown) {
       offer: { text: "", terms: [] },
       clock: { label: "", time: "" },
       headline: "",
-      coin: { mood: "grey", label: words.coin.grey },
-      status: schedule === null ? words.loading : words.noRounds,
+      coin: { mood: "grey", label: words.coin.grey, ring: 0 },
+      status: schedule === null ? loadingOf(shown) : words.noRounds,
       letter: null,
       action: null,
     };

@@ -16,12 +16,12 @@ const PER_USER_MAX = 100;
 
 /**
  * How often the start file is asked for. Before the opening a stretch begins `fromMs` ahead of it; after it,
- * when the key is late, `fromMs` behind it. The first entry whose stretch has begun counts.
+ * when the key is late, `fromMs` behind it. The first entry whose stretch has begun counts. Asking before the
+ * opening only serves rounds that are opened early by command, so it is rare.
  */
 const POLL_BEFORE = [
-  { fromMs: 10 * SECOND_MS, everyMs: SECOND_MS },
-  { fromMs: MINUTE_MS, everyMs: 5 * SECOND_MS },
-  { fromMs: 10 * MINUTE_MS, everyMs: 15 * SECOND_MS },
+  { fromMs: MINUTE_MS, everyMs: 10 * SECOND_MS },
+  { fromMs: 10 * MINUTE_MS, everyMs: 20 * SECOND_MS },
 ];
 const POLL_FAR_MS = MINUTE_MS;
 const POLL_AFTER = [
@@ -29,6 +29,8 @@ const POLL_AFTER = [
   { fromMs: 2 * MINUTE_MS, everyMs: 5 * SECOND_MS },
 ];
 const POLL_NEAR_MS = SECOND_MS;
+/** The first question that can be answered comes within this time after the opening, at random. */
+const POLL_OPENING_MS = SECOND_MS;
 const POLL_BY_HAND_MS = 5 * SECOND_MS;
 const POLL_JITTER = 0.25;
 
@@ -186,7 +188,7 @@ function jitter(ms, share, random) {
 
 /**
  * How long to wait before asking for the start file again. The jitter keeps many pages from asking in step; a
- * wait never reaches over into the next, faster stretch by more than its jitter.
+ * wait never reaches over into the next, faster stretch by more than its jitter, and never over the opening.
  * @param {number} nowMs @param {number | null} opensAtMs @param {number} random
  */
 export function pollDelayMs(nowMs, opensAtMs, random) {
@@ -199,9 +201,13 @@ export function pollDelayMs(nowMs, opensAtMs, random) {
   const everyMs = stretch?.everyMs ?? (untilMs <= 0 ? POLL_NEAR_MS : POLL_FAR_MS);
   // The next stretch ahead is the faster one: do not sleep into it.
   const ahead = POLL_BEFORE.filter((entry) => entry.fromMs < untilMs).pop();
-  const delayMs =
-    ahead === undefined ? everyMs : Math.min(everyMs, Math.max(ahead.everyMs, untilMs - ahead.fromMs));
-  return jitter(delayMs, POLL_JITTER, random);
+  const delayMs = jitter(
+    ahead === undefined ? everyMs : Math.min(everyMs, Math.max(ahead.everyMs, untilMs - ahead.fromMs)),
+    POLL_JITTER,
+    random,
+  );
+  if (untilMs <= 0 || delayMs < untilMs) return delayMs;
+  return Math.round(untilMs + random * POLL_OPENING_MS);
 }
 
 /** How long to wait before asking for rounds.json again. @param {number} random */

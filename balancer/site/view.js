@@ -1,10 +1,14 @@
 /** Writes a model (present.js) into the page, touching only what has changed. It decides nothing. */
 import { HTML_LANG } from "./i18n.js";
 
-const SPARKS = 16;
-const SPARKS_MS = 2600;
+const SPARKS = 32;
+const SPARKS_MS = 3600;
+/** A short hum of the phone, where it can. */
+const HUM_MS = [40, 60, 90];
 /** Amounts with more signs than this are written smaller. */
 const LONG_WORTH = 9;
+/** The signs before the first digit, the whole amount, its fraction: "¥", "8", ".88". */
+const AMOUNT = /^(\D*)([\d,]+)(\.\d+)?(.*)$/;
 /**
  * The states from which a win is news: then the envelope opens before the eyes; after a reload it just is
  * open.
@@ -29,7 +33,10 @@ export function createView(document, on) {
   /** @type {Map<string, string>} */
   const written = new Map();
 
-  element("coin").addEventListener("click", () => on.press());
+  element("coin").addEventListener("click", () => {
+    if (element("coin").dataset.mood === "grey") shake();
+    on.press();
+  });
   element("language").addEventListener("click", () => on.language());
   element("refresh").addEventListener("click", () => on.refresh());
   element("action").addEventListener("click", () => {
@@ -42,6 +49,44 @@ export function createView(document, on) {
     written.set(id, value);
     element(id).textContent = value;
     element(id).hidden = value === "";
+  }
+
+  /** A text in parts that the style sheet treats apart; read aloud and copied it is one. */
+  function writeParts(/** @type {string} */ id, /** @type {{ name: string, text: string }[]} */ parts) {
+    const value = parts.map(({ text }) => text).join("");
+    if (written.get(id) === value) return;
+    written.set(id, value);
+    element(id).replaceChildren(...parts.map(({ name, text }) => make("span", name, text)));
+    element(id).hidden = value === "";
+  }
+
+  /** @param {string} time Digits in groups, and what stands between them. */
+  function clockParts(time) {
+    return (time.match(/\d+|\D+/g) ?? []).map((text) => ({
+      name: /\d/.test(text) ? "digits" : "between",
+      text,
+    }));
+  }
+
+  /** @param {string} worth */
+  function worthParts(worth) {
+    const [, before = "", whole = worth, fraction = "", after = ""] = AMOUNT.exec(worth) ?? [];
+    const parts = [
+      { name: "sign", text: before },
+      { name: "whole", text: whole },
+      { name: "fraction", text: fraction },
+      { name: "sign", text: after },
+    ];
+    return parts.filter(({ text }) => text !== "");
+  }
+
+  /** Who presses too early sees that the press was felt. */
+  function shake() {
+    const coin = element("coin");
+    coin.classList.remove("early");
+    // Reading a size lets the animation begin anew.
+    void coin.offsetWidth;
+    coin.classList.add("early");
   }
 
   /** @param {HTMLElement} target @param {string} name @param {string} value */
@@ -77,7 +122,7 @@ export function createView(document, on) {
 
   /** @param {import("./present.js").Model["wins"]["rows"][number]} row @param {string} receiptWord */
   function winRow(row, receiptWord) {
-    const item = make("li", "win", "");
+    const item = make("li", row.item ? "win of-item" : "win", "");
     const text = make("div", "win-text", "");
     text.append(make("p", "win-title", row.title));
     if (row.greeting !== "") text.append(make("p", "win-greeting", row.greeting));
@@ -89,6 +134,7 @@ export function createView(document, on) {
       side.append(payout);
     }
     item.append(text, side);
+    if (row.payoutNote !== "") item.append(make("p", "win-note", row.payoutNote));
     if (row.receipt !== "") {
       const details = make("details", "receipt", "");
       details.append(make("summary", "", receiptWord), make("code", "", row.receipt));
@@ -119,12 +165,14 @@ export function createView(document, on) {
     for (let index = 0; index < SPARKS; index += 1) {
       const spark = make("i", "", "");
       spark.style.setProperty("--x", `${Math.round(Math.random() * 100)}%`);
-      spark.style.setProperty("--wait", `${Math.round(Math.random() * 500)}ms`);
+      spark.style.setProperty("--wait", `${Math.round(Math.random() * 900)}ms`);
+      spark.style.setProperty("--drift", `${Math.round(Math.random() * 80 - 40)}px`);
       spark.style.setProperty("--turn", `${Math.round(Math.random() * 720 - 360)}deg`);
       sparks.append(spark);
     }
     element("envelope").append(sparks);
     setTimeout(() => sparks.remove(), SPARKS_MS);
+    navigator.vibrate?.(HUM_MS);
   }
 
   /** @param {import("./present.js").Model} model */
@@ -137,9 +185,11 @@ export function createView(document, on) {
       return;
     }
     write("letter-title", letter.title);
-    write("worth", letter.worth);
+    writeParts("worth", letter.item ? [{ name: "whole", text: letter.worth }] : worthParts(letter.worth));
     write("greeting", letter.greeting);
     write("note", letter.note);
+    write("letter-payout", letter.payoutText);
+    element("letter-payout").dataset.payout = letter.payout;
     element("worth").classList.toggle("item", letter.item);
     element("worth").classList.toggle("long", letter.worth.length > LONG_WORTH);
     if (letter.id === letterBefore) return;
@@ -155,8 +205,11 @@ export function createView(document, on) {
   /** @param {import("./present.js").Model} model */
   function writeTerms({ offer }) {
     rebuild("terms", offer.terms, () => {
-      for (const { name, value } of offer.terms)
-        element("terms").append(make("dt", "", name), make("dd", "", value));
+      for (const { name, value } of offer.terms) {
+        const term = make("div", "", "");
+        term.append(make("dt", "", name), make("dd", "", value));
+        element("terms").append(term);
+      }
       element("terms").hidden = offer.terms.length === 0;
     });
   }
@@ -170,7 +223,6 @@ export function createView(document, on) {
     element("language").setAttribute("aria-label", words.switchLanguageLabel);
     element("language").lang = language === "zh" ? HTML_LANG.en : HTML_LANG.zh;
     write("mine-title", words.mine);
-    write("refresh", words.refresh);
     write("programme-title", words.programme);
   }
 
@@ -186,11 +238,12 @@ export function createView(document, on) {
       write("title", model.title);
       write("offer", model.offer.text);
       write("clock-label", model.clock.label);
-      write("clock", model.clock.time);
+      writeParts("clock", clockParts(model.clock.time));
       write("headline", model.headline);
       writeTerms(model);
       write("coin-label", model.coin.label);
       mark(element("coin"), "data-mood", model.coin.mood);
+      element("coin").style.setProperty("--ring", String(model.coin.ring));
       mark(element("coin"), "aria-disabled", String(model.coin.mood !== "lit"));
       const focused = document.activeElement === element("coin");
       element("coin").hidden = model.coin.mood === "gone";
@@ -200,6 +253,9 @@ export function createView(document, on) {
       write("status", model.status);
       action = model.action;
       write("action", model.action?.label ?? "");
+      write("action-note", model.action?.note ?? "");
+      write("refresh", model.refresh.label);
+      mark(element("refresh"), "aria-disabled", String(model.refresh.busy));
       element("mine").hidden = model.state === "loading" && model.wins.rows.length === 0;
       write("mine-total", model.wins.total);
       write("mine-empty", model.wins.rows.length === 0 ? model.words.mineEmpty : "");

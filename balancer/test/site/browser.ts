@@ -34,7 +34,7 @@ export async function openBrowser(): Promise<Browser> {
 
 /** Where the pictures lie for a person to look at: one folder for each user, written over by every run. */
 export async function pictureFolder(): Promise<string> {
-  const folder = process.env.HONGBAO_PICTURES ?? join(tmpdir(), `hongbao-pictures-${userInfo().uid}`);
+  const folder = process.env.HONGBAO_SCREENSHOTS ?? join(tmpdir(), `hongbao-pictures-${userInfo().uid}`);
   await mkdir(folder, { recursive: true });
   return folder;
 }

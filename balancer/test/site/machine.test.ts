@@ -180,8 +180,7 @@ void t.test("several prizes each: the next n after a win, also after a reload", 
   const round = { ...ROUND, perUser: 2 };
   const first: Event[] = [...opened, answer("won", { wins: [won(1)] })];
   const next = run([...first, { type: "another" }], { round });
-  t.match(next, { state: "ready", play: { n: 2 } });
-  t.match(run([...first, { type: "another" }, { type: "press" }], { round }).effects, [{ do: "grab", n: 2 }]);
+  t.match(next, { state: "opening", play: { n: 2 }, effects: [{ do: "grab", n: 2 }] }, "asking is the press");
   t.equal(run([...first, { type: "another" }]).state, "won", "not beyond perUser");
   t.match(run([{ type: "another" }], { round, wins: [won(1)] }), {
     state: "waiting",

@@ -112,24 +112,25 @@ void t.test("a round is over by word or by clock, not in the second of its end",
 });
 
 void t.test(
-  "polls come faster towards the opening, about every second at it, slower when it is late",
+  "polls are rare before the opening, every second right after it, slower when it is late",
   async (t) => {
     const delay = (untilMs: number) => plan.pollDelayMs(NOW_MS, NOW_MS + untilMs, 0.5);
     t.same(
       [3_600_000, 300_000, 30_000, 5_000, 0, -60_000].map(delay),
-      [60_000, 15_000, 5_000, 1_000, 1_000, 1_000],
+      [60_000, 20_000, 10_000, 5_500, 1_000, 1_000],
     );
     t.same([-5 * MINUTE_MS, -60 * MINUTE_MS].map(delay), [5_000, 15_000]);
     t.equal(plan.pollDelayMs(NOW_MS, null, 0.5), 5_000);
   },
 );
 
-void t.test("no poll sleeps over the opening, and none is a drum-roll", async () => {
+void t.test("every page asks within the second after the opening, and few times before it", async () => {
   const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 86_400_000 }), random, (untilMs, chance) => {
       const delayMs = plan.pollDelayMs(NOW_MS, NOW_MS + untilMs, chance);
-      return delayMs >= 750 && delayMs <= Math.max(1_250, untilMs);
+      // Either well before it, or in the second that follows it: never just ahead of it, in vain.
+      return delayMs < untilMs ? delayMs >= 7_500 : delayMs <= untilMs + 1_000;
     }),
   );
 });

@@ -36,7 +36,8 @@ function model(
   const round = { ...ROUND, ...changes.round };
   const play = { ...createPlay(round, []), state, ...changes.play } as NonNullable<Shown["play"]>;
   const schedule: Schedule = { event: "e", title: { zh: "新春" }, currency: "CNY", rounds: [round] };
-  const shown = { language: "en" as const, schedule, play, signedOut: false, wins: [], nowMs: NOW_MS };
+  const calm = { signedOut: null, offline: false, slow: false, refreshing: false };
+  const shown = { language: "en" as const, schedule, play, ...calm, wins: [], nowMs: NOW_MS };
   return present({ ...shown, playOf: () => play, ...changes.shown });
 }
 
@@ -112,13 +113,25 @@ void t.test("waiting: the countdown; by hand; late; signed out", async (t) => {
     label: "Any moment now",
     time: "",
   });
-  t.match(model("waiting", { shown: { signedOut: true } }).status, /invitation/);
+  for (const [why, text] of [
+    ["new", /from the link in your invitation/],
+    ["expired", /too long ago.*link in your invitation again/],
+    ["refused", /no longer valid.*new one/],
+  ] as const) {
+    t.match(model("waiting", { shown: { signedOut: why } }).status, text);
+  }
 });
 
 void t.test("a win: amount, greeting, note, list, total", async (t) => {
   const won = model("won", { play: { wins: [WIN] }, shown: { wins: [{ ...WIN, payout: "paid" }] } });
   t.match(won.letter, { worth: "¥12,345.67", greeting: "福", item: false });
   t.match(won.status, /¥12,345\.67/);
+  t.match(won.letter, { payout: "paid", payoutText: "Received" });
+  t.match(
+    model("won", { play: { wins: [WIN] } }).letter,
+    { payoutText: "On its way" },
+    "nothing is told yet",
+  );
   t.match(won.wins, { total: "1 in all · ¥12,345.67", rows: [{ payout: "paid", payoutText: "Received" }] });
   const odd = model("won", { play: { wins: [WIN] }, shown: { wins: [{ ...WIN, payout: "lunch" }] } });
   t.equal(odd.wins.rows[0]?.payoutText, "", "an unknown payout state is not shown");
@@ -135,6 +148,50 @@ void t.test("an item: product, price, quantity one", async (t) => {
   const win = { round: 1, n: 1, prize: { id: "9", kind: "item", sku: "P", title: item.title, price: 100 } };
   const won = model("won", { round: { kind: "item", item }, play: { wins: [win] }, shown: { wins: [win] } });
   t.match(won, { letter: { worth: "Phone", item: true }, wins: { total: "1 in all" } });
+});
+
+void t.test("a payout that needs a person says so", async (t) => {
+  for (const [payout, note] of [
+    ["pending", /^$/],
+    ["paid", /^$/],
+    ["dead", /not lost/],
+    ["held", /being checked/],
+  ] as const) {
+    const { rows } = model("won", { play: { wins: [WIN] }, shown: { wins: [{ ...WIN, payout }] } }).wins;
+    t.match(rows[0]?.payoutNote, note, payout);
+  }
+});
+
+void t.test("without network, and with a schedule that does not come", async (t) => {
+  for (const state of ["waiting", "retrying", "unclear"])
+    t.match(model(state, { shown: { offline: true } }).status, /offline/);
+  t.match(model("ended", { play: { pressed: true }, shown: { offline: true } }).status, /all .* gone/i);
+  const nothing = { schedule: null, play: null, playOf: () => null };
+  t.match(model("waiting", { shown: { ...nothing, offline: true } }).status, /offline/);
+  t.match(model("waiting", { shown: { ...nothing, slow: true } }).status, /Connecting for you/);
+});
+
+void t.test(
+  "the next round is counted down to; after the last one it is said that all is over",
+  async (t) => {
+    const next = { ...ROUND, id: 2, opensAtMs: NOW_MS + 300_000 };
+    const over = { ...ROUND, opensAtMs: NOW_MS - 700_000, closesAtMs: NOW_MS - 100_000 };
+    const schedule = (rounds: Round[]): Schedule => ({ event: "e", title: null, currency: "CNY", rounds });
+    const play = { ...createPlay(over, []), state: "ended" } as NonNullable<Shown["play"]>;
+    const both = model("ended", { shown: { play, schedule: schedule([over, next]) } });
+    t.match(both.action, { act: "show", round: 2, label: /^Next round: /, note: "Opens in 05:00" });
+    t.match(both.status, "This round is over.");
+    t.match(model("ended", { shown: { play, schedule: schedule([over]) } }), {
+      action: null,
+      status: /All rounds are over/,
+    });
+  },
+);
+
+void t.test("the ring around the coin fills in the last minute", async (t) => {
+  const ring = (untilMs: number | null) =>
+    model("waiting", { round: { opensAtMs: untilMs === null ? null : NOW_MS + untilMs } }).coin.ring;
+  t.same([null, 600_000, 60_000, 30_000, 0, -5_000].map(ring), [0, 0, 0, 0.5, 1, 1]);
 });
 
 void t.test("the second button", async (t) => {
