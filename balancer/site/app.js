@@ -303,6 +303,8 @@ function checkIdentity() {
   const session = store.session();
   const over = (session?.expiresAtMs ?? Infinity) < clock.nowMs();
   if (identity === "unknown" && (session === null || over)) signedOut(session === null ? "new" : "expired");
+  // A link may have been refused before there was a round to say it in.
+  else if (identity === "out" && outWhy !== null) signedOut(outWhy);
   const calm = identity === "out" || !isCrowded();
   loadWinsIn(calm ? random() * WINS_SOON_MS : between(WINS_LATER_MS));
 }
@@ -317,6 +319,7 @@ function signedOut(why) {
 
 function signedIn() {
   identity = "in";
+  outWhy = null;
   for (const id of plays.keys()) dispatch(id, { type: "session" });
 }
 
@@ -333,7 +336,7 @@ async function loadWins(attempt) {
   refreshing = false;
   render();
   if (answer.result === "unauthorized") {
-    if (identity !== "out") signedOut(store.session() === null ? "new" : "expired");
+    signedOut(outWhy ?? (store.session() === null ? "new" : "expired"));
     return;
   }
   if (answer.result !== "wins") {

@@ -50,3 +50,47 @@ void t.test(
     t.notMatch(page, /<script(?![^>]*\ssrc=)|<style|\sstyle="|\son\w+="/);
   },
 );
+
+/** Relative luminance and contrast as WCAG 2 defines them. */
+function luminance(hex: string): number {
+  const [red, green, blue] = (hex.match(/[0-9a-f]{2}/g) ?? []).map((part) => {
+    const share = parseInt(part, 16) / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * red! + 0.7152 * green! + 0.0722 * blue!;
+}
+
+function contrast(a: string, b: string): number {
+  const [dark, light] = [luminance(a), luminance(b)].sort((x, y) => x - y);
+  return (light! + 0.05) / (dark! + 0.05);
+}
+
+void t.test("every text has a contrast of 4.5 to what is behind it, by day and by night", async (t) => {
+  const sheet = texts.get("style.css") ?? "";
+  const coloursOf = (text: string) =>
+    new Map([...text.matchAll(/--([a-z-]+): (#[0-9a-f]{6});/g)].map(([, name, hex]) => [name!, hex!]));
+  const [day, night] = sheet.split("@media (prefers-color-scheme: dark)");
+  const byDay = coloursOf(day ?? "");
+  const byNight = new Map([...byDay, ...coloursOf((night ?? "").split("\n}\n")[0]!)]);
+  const flap = "#c82525";
+  t.match(texts.get("envelope.css"), flap);
+  const pairs = [
+    ["ink", "paper"],
+    ["ink-soft", "paper"],
+    ["ink", "panel"],
+    ["ink-soft", "panel"],
+    ["accent", "panel"],
+    ["wait", "wait-back"],
+    ["good", "good-back"],
+    ["cream", flap],
+    ["gold-light", flap],
+    ["gold-light", "red-inside"],
+  ] as const;
+  for (const colours of [byDay, byNight]) {
+    const hex = (name: string): string => (name.startsWith("#") ? name : (colours.get(name) ?? ""));
+    for (const [text, behind] of pairs) {
+      const found = contrast(hex(text), hex(behind));
+      t.ok(found >= 4.5, `${text} on ${behind}: ${found.toFixed(2)}`);
+    }
+  }
+});

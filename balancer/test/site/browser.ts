@@ -32,7 +32,10 @@ export async function openBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath: EXECUTABLE, args: ARGS });
 }
 
-/** Where the pictures lie for a person to look at: one folder for each user, written over by every run. */
+/**
+ * Where the pictures lie for a person to look at: the folder that HONGBAO_SCREENSHOTS names, else one for each user,
+ * written over by every run.
+ */
 export async function pictureFolder(): Promise<string> {
   const folder = process.env.HONGBAO_SCREENSHOTS ?? join(tmpdir(), `hongbao-pictures-${userInfo().uid}`);
   await mkdir(folder, { recursive: true });
@@ -51,7 +54,8 @@ function initScript(clockOffByMs: number, noStorage: boolean): string {
   return `
     Math.random = () => 0.01;
     const { now } = Date;
-    Date.now = () => now() + ${clockOffByMs};
+    globalThis.clockOffByMs = ${clockOffByMs};
+    Date.now = () => now() + clockOffByMs;
     globalThis.states = [];
     const note = (records) => {
       for (const { target } of records) if (target === document.body) states.push(target.dataset.state);
@@ -66,7 +70,7 @@ function initScript(clockOffByMs: number, noStorage: boolean): string {
 }
 
 /**
- * `clockOffByMs` sets the phone's clock wrong; `noStorage` plays a browser that refuses to keep anything;
+ * `clockOffByMs` sets the phone's clock wrong (its page can change it by a variable of that name); `noStorage` plays a browser that refuses to keep anything;
  * with `fakeTimers` the page's time goes on when the test says so.
  */
 export type VisitOptions = BrowserContextOptions & {

@@ -107,6 +107,81 @@ for (const hours of [-7, 7]) {
   );
 }
 
+void t.test("a clock that is set while the page waits changes nothing", { buffered: true }, async (t) => {
+  const round = openRound({ opensAtMs: Date.now() + 50 * 60_000, key: null });
+  const { page, server } = await scene(t, { rounds: [round] });
+  await reach(page, "waiting");
+  const asked = server.asked.length;
+  await page.evaluate("clockOffByMs = 49 * 60_000");
+  while (server.asked.length === asked) await page.waitForTimeout(50);
+  await page.waitForTimeout(300);
+  t.match(await textOf(page, "clock"), /^(50|49):\d\d$/, "the next answer said what time it is");
+});
+
+void t.test("a laptop that slept until the opening wakes up in time", { buffered: true }, async (t) => {
+  const round = openRound({ opensAtMs: Date.now() + 50 * 60_000, key: null });
+  const { page, server } = await scene(t, { rounds: [round] });
+  await reach(page, "waiting");
+  // While it slept the monotonic clock of its browser stood still.
+  server.world.aheadMs = 49 * 60_000;
+  await page.evaluate("clockOffByMs = 49 * 60_000");
+  await page.locator("#clock", { hasText: /^(01:00|00:\d\d)$/ }).waitFor();
+  round.key = KEY;
+  await reach(page, "ready");
+});
+
+void t.test(
+  "the network goes away under a press, and comes back: it goes on by itself",
+  { buffered: true },
+  async (t) => {
+    const grab = () => ({ status: 200, body: envelope(1, 1, 520) });
+    const { page, wrong, server } = await scene(t, { rounds: [openRound()], grab });
+    await reach(page, "ready");
+    await page.context().setOffline(true);
+    await press(page);
+    await page.locator("#status", { hasText: "网络断开了" }).waitFor();
+    await picture(page, "phone-zh-7-offline");
+    await page.context().setOffline(false);
+    await reach(page, "won");
+    t.equal(server.grabs().length, 1);
+    t.same(wrong, []);
+  },
+);
+
+void t.test(
+  "a slow network: one press is one call, however often is tapped",
+  { buffered: true },
+  async (t) => {
+    const grab = () => ({ status: 200, body: envelope(1, 1, 66) });
+    const { page, server } = await scene(t, { rounds: [openRound()], grab, delayMs: 700 });
+    await reach(page, "ready");
+    await press(page);
+    await reach(page, "opening");
+    for (let tap = 0; tap < 3; tap += 1) await page.locator("#coin").click({ force: true });
+    await reach(page, "won");
+    t.equal(server.grabs().length, 1);
+  },
+);
+
+void t.test("a link that is refused, and a cookie whose time is over", { buffered: true }, async (t) => {
+  let refused = true;
+  const world = {
+    rounds: [openRound()],
+    session: () => (refused ? word(401, "unauthorized") : word(204, "")),
+  };
+  const { page, wrong } = await scene(t, world);
+  await page.locator("#status", { hasText: "这个链接已经失效" }).waitFor();
+  await page.waitForFunction("location.hash === ''");
+  refused = false;
+  await page.evaluate(`location.hash = "t=${tokenOf("u-1")}"`);
+  await reach(page, "ready");
+  await page.context().clearCookies();
+  // A page that was loaded anew has no token in its memory either.
+  await page.reload();
+  await page.locator("#status", { hasText: "登录已经过期" }).waitFor();
+  t.same(wrong, []);
+});
+
 void t.test("a browser that does not keep the cookie still plays", { buffered: true }, async (t) => {
   const { page, server } = await scene(t, {
     rounds: [openRound()],
@@ -182,19 +257,30 @@ void t.test(
   "a win that the server has lost: the page shows its receipt, once and quietly",
   { buffered: true },
   async (t) => {
-    const { page, server, wrong } = await scene(t, {
-      rounds: [openRound()],
-      grab: () => ({ status: 200, body: envelope(1, 1, 1234) }),
-    });
+    const { page, server, wrong } = await scene(
+      t,
+      {
+        rounds: [openRound()],
+        grab: () => ({ status: 200, body: envelope(1, 1, 1234) }),
+      },
+      { fakeTimers: true },
+    );
+    await page.clock.runFor(1_000);
     await reach(page, "ready");
     await press(page);
     await reach(page, "won");
     const shown = () => server.asked.filter(({ path }) => path === "/v1/receipts");
-    while (shown().length === 0) await page.waitForTimeout(100);
+    while (shown().length === 0) {
+      await page.clock.runFor(2_000);
+      await page.waitForTimeout(100);
+    }
     t.match(shown()[0], { method: "POST", headers: { origin: /./ } });
     t.same(JSON.parse(shown()[0]!.body), ["r-1-1-3f9c2d"]);
     t.equal(await textOf(page, "worth"), "¥12.34", "to its owner the win was never gone");
-    await page.waitForTimeout(3_000);
+    for (let look = 0; look < 5; look += 1) {
+      await page.clock.runFor(30_000);
+      await page.waitForTimeout(100);
+    }
     t.equal(shown().length, 1);
     t.same(wrong, []);
   },

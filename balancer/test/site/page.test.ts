@@ -93,7 +93,27 @@ void t.test("desktop, English, by keyboard alone, two prizes each", { buffered: 
   await reach(page, "ready");
   t.equal(await page.locator("html").getAttribute("lang"), "en");
   await picture(page, "desktop-en-2-ready");
-  await page.locator("#coin").focus();
+  const read = await page.locator("body").ariaSnapshot();
+  for (const heard of [
+    /banner:/,
+    /main:/,
+    /region "Opening round"/,
+    /heading "Opening round" \[level=1\]/,
+    /button "Open the envelope"/,
+    /status: It is open\. One press is enough\./,
+    /heading "My envelopes" \[level=2\]/,
+    /navigation "Programme"/,
+    /button "切换到中文"/,
+  ]) {
+    t.match(read, heard, "what a screen reader is told");
+  }
+  const stops: unknown[] = [];
+  for (let stop = 0; stop < 5; stop += 1) {
+    await page.keyboard.press("Tab");
+    stops.push(await page.evaluate("document.activeElement.id"));
+  }
+  t.same(stops, ["language", "coin", "refresh", "round-1", "round-2"], "the order of the keyboard");
+  for (let back = 0; back < 3; back += 1) await page.keyboard.press("Shift+Tab");
   await page.keyboard.press("Enter");
   await reach(page, "won");
   t.equal(await textOf(page, "worth"), "¥18.80");
@@ -115,6 +135,41 @@ void t.test("desktop, English, by keyboard alone, two prizes each", { buffered: 
   t.match(await textOf(page, "clock"), /^\d\d:\d\d(:\d\d)?$/);
   t.same(wrong, []);
 });
+
+void t.test(
+  "three envelopes each, the third is gone; one is held, one needs a person",
+  { buffered: true },
+  async (t) => {
+    const told = [envelope(1, 1, 100, { payout: "held" }), envelope(1, 2, 200, { payout: "dead" })];
+    const { page, wrong, server } = await scene(t, {
+      rounds: [openRound({ perUser: 3 })],
+      grab: (round, n) => (n < 3 ? { status: 200, body: envelope(round, n, 100 * n) } : word(200, "ended")),
+      wins: () => ({ status: 200, body: { wins: told } }),
+      result: (round) => ({ status: 200, body: { round, wins: told } }),
+    });
+    await reach(page, "ready");
+    await press(page);
+    await reach(page, "won");
+    t.match(await textOf(page, "note"), /第 1 个，共 3 个/);
+    await page.locator("#action", { hasText: "再拆一个" }).click();
+    await page.locator("#worth", { hasText: "¥2.00" }).waitFor();
+    await picture(page, "phone-zh-8-second");
+    await page.locator("#action").click();
+    await reach(page, "ended");
+    t.match(await textOf(page, "status"), /您拆到的红包都在/);
+    t.same(
+      server.grabs().map(({ query }) => query.get("n")),
+      [null, "2", "3"],
+      "each press asks for the next one",
+    );
+    await page.locator("#refresh").click();
+    await page.locator('.payout[data-payout="held"]').waitFor();
+    t.match(await textOf(page, "wins"), /人工处理中.*工作人员会为您补上.*核对中/);
+    await page.locator("#mine").scrollIntoViewIfNeeded();
+    await picture(page, "phone-zh-9-held");
+    t.same(wrong, []);
+  },
+);
 
 void t.test("an item round: title, price, quantity one", { buffered: true }, async (t) => {
   const item = { sku: "PHONE-1", title: { zh: "折叠手机", en: "Folding phone" }, price: 100 };
@@ -142,6 +197,7 @@ void t.test("an item round: title, price, quantity one", { buffered: true }, asy
   await press(page);
   await reach(page, "won");
   t.equal(await textOf(page, "worth"), "Folding phone");
+  t.equal(await textOf(page, "letter-payout"), "Being ordered");
   await picture(page, "phone-en-dark-2-item-won");
 });
 

@@ -44,6 +44,10 @@ export interface World {
   cookies: boolean;
   /** True plays an edge whose schedule and start file do not come. */
   broken: boolean;
+  /** How far the server's clock is ahead of this machine's. */
+  aheadMs: number;
+  /** How long every answer takes. */
+  delayMs: number;
 }
 
 export interface Asked {
@@ -100,20 +104,20 @@ function roundJson(round: Round, nowMs: number): object {
 }
 
 function scheduleJson(world: World): object {
-  const nowMs = Date.now();
+  const nowMs = Date.now() + world.aheadMs;
   const title = { zh: "新春红包", en: "Spring Festival red envelopes" };
   const rounds = world.rounds.map((round) => roundJson(round, nowMs));
   return { event: "spring", title, currency: "CNY", serverTime: iso(nowMs), rounds };
 }
 
-function startScript(round: Round): string {
+function startScript(round: Round, nowMs: number): string {
   const { opensAtMs, closesAtMs, key } = round;
   const body = {
     round: round.id,
     key,
     opensAt: iso(opensAtMs),
     closesAt: iso(closesAtMs),
-    serverTime: iso(Date.now()),
+    serverTime: iso(nowMs),
   };
   return `hongbaoStart(${JSON.stringify(body)});`;
 }
@@ -155,6 +159,8 @@ export async function playServer(changes: Partial<World>) {
     receipts: () => ({ status: 200, body: { receipts: [] } }),
     cookies: true,
     broken: false,
+    aheadMs: 0,
+    delayMs: 0,
     ...changes,
   };
   const asked: Asked[] = [];
@@ -187,7 +193,9 @@ export async function playServer(changes: Partial<World>) {
     return call.path === "/v1/wins" ? world.wins() : word(404, "no_such_path");
   };
 
-  const server = createServer((request, response) => {
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
+    const nowMs = Date.now() + world.aheadMs;
+    response.setHeader("date", new Date(nowMs).toUTCString());
     const url = new URL(request.url ?? "/", "http://page");
     const { pathname: path, searchParams: query } = url;
     const call: Asked = { method: request.method ?? "", path, query, headers: request.headers, body: "" };
@@ -201,10 +209,14 @@ export async function playServer(changes: Partial<World>) {
     else if (start !== undefined) {
       send(response, {
         status: 200,
-        body: startScript(start),
+        body: startScript(start, nowMs),
         headers: { "content-type": "text/javascript" },
       });
     } else send(response, path.startsWith("/v1/") ? api(call) : word(404, "no_such_path"));
+  };
+  const server = createServer((request, response) => {
+    if (world.delayMs === 0) answer(request, response);
+    else setTimeout(() => answer(request, response), world.delayMs);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;

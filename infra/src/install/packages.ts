@@ -15,6 +15,7 @@ const PROGRAMS = {
   "libnginx-mod-http-lua": ["/usr/lib/nginx/modules/ngx_http_lua_module.so"],
   strace: ["strace"],
   chromium: ["chromium|chromium-browser|google-chrome"],
+  "fonts-wqy-microhei": ["/usr/share/fonts/truetype/wqy/wqy-microhei.ttc"],
   "util-linux": ["setpriv"],
 } satisfies Record<string, string[]>;
 
