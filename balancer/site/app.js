@@ -25,6 +25,8 @@ const CROWD_AFTER_MS = 30_000;
 /** A payout that was under way is looked at again this often, while the page is seen. */
 const PAYOUT_EVERY_MS = { min: 60_000, max: 180_000 };
 const REFRESH_MS_MIN = 2_000;
+/** A page that was wrong about the time by more than this, say after a sleep, has planned its questions wrongly. */
+const WRONG_BY_MS = 2_000;
 /** After so many failures the page says that it is crowded. */
 const SLOW_AFTER = 3;
 
@@ -263,8 +265,10 @@ async function loadSchedule(attempt) {
     scheduleTimer = setTimeout(() => void loadSchedule(attempt + 1), afterMs);
     return;
   }
+  const thoughtMs = clock.nowMs();
   learnTime(answer);
   takeSchedule(read);
+  if (Math.abs(clock.nowMs() - thoughtMs) > WRONG_BY_MS) pollAnew();
   loadScheduleIn(plan.scheduleDelayMs(random()) * (document.hidden ? 3 : 1));
 }
 

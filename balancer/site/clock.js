@@ -63,7 +63,8 @@ export function createClock({ monotonicMs, wallMs }) {
       if (atLeastMs !== null && Number.isFinite(atLeastMs)) {
         // A cached answer's serverTime may be old, so it is a lower bound and no more.
         const low = atLeastMs - receivedAtMs;
-        if (low > lowMs) lowMs = Math.min(low, highMs);
+        if (low > highMs + JUMP_MS) narrow(low, Infinity);
+        else if (low > lowMs) lowMs = Math.min(low, highMs);
       }
     },
 

@@ -112,3 +112,15 @@ void t.test("a small step of the server's clock is followed", async (t) => {
   ask(5, 5);
   t.ok(Math.abs(clock.nowMs() - at.trueMs) <= 1_010);
 });
+
+void t.test("a start file that was made later than the clock thinks it is puts it right", async (t) => {
+  const { at, clock, ask } = phone();
+  ask(20, 20);
+  // A sleep in which the monotonic clock stood still.
+  at.trueMs += 50 * 60_000;
+  const now = { dateMs: null, ageS: 0, sentAtMs: at.monotonicMs, receivedAtMs: at.monotonicMs };
+  clock.learn({ ...now, atLeastMs: at.trueMs });
+  t.ok(Math.abs(clock.nowMs() - at.trueMs) <= 1_050);
+  clock.learn({ ...now, atLeastMs: at.trueMs - 600_000 });
+  t.ok(Math.abs(clock.nowMs() - at.trueMs) <= 1_050, "an old copy changes nothing");
+});
