@@ -49,8 +49,11 @@ import { whyRoutes } from "./users/why.ts";
 /** Time-outs of the doors; Node's keep-alive must outlast HAProxy's, or a reused connection is reset under a request. */
 export const doorPolicy = {
   keepAliveTimeoutMs: 120_000,
-  headersTimeoutMs: 10_000,
-  requestTimeoutMs: 15_000,
+  /** HAProxy has the whole head, and nearly always the whole body, before a service hears of a request. */
+  headersTimeoutMs: 5_000,
+  requestTimeoutMs: 5_000,
+  /** How often it is looked at which requests take too long; Node's own 30 s would be the true bound otherwise. */
+  timeoutTickMs: 1_000,
   /** After SIGTERM the doors stay open this long, so that health checks move the traffic away first. */
   drainMs: 1_500,
   /** Then what is under way may take this long. */
@@ -201,7 +204,12 @@ export async function startService(
   const onError = (error: unknown): void => logger.error({ err: error }, "a request failed");
   const opensAtMs = (round: number): number | null => view.round(round)?.opensAtMs ?? null;
   const door = createServer(
-    { keepAliveTimeout: doorPolicy.keepAliveTimeoutMs, headersTimeout: doorPolicy.headersTimeoutMs },
+    {
+      keepAliveTimeout: doorPolicy.keepAliveTimeoutMs,
+      headersTimeout: doorPolicy.headersTimeoutMs,
+      requestTimeout: doorPolicy.requestTimeoutMs,
+      connectionsCheckingInterval: doorPolicy.timeoutTickMs,
+    },
     httpDoor({
       core,
       writer,
@@ -218,7 +226,6 @@ export async function startService(
       onError,
     }),
   );
-  door.requestTimeout = doorPolicy.requestTimeoutMs;
   const desk = new GrabDesk({ core, writer, opensAtMs, recent, onError });
   const agent = spopAgent(frame, desk);
   let draining = false;

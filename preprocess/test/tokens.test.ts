@@ -48,6 +48,16 @@ t.test("a token ends at its exp", async (t) => {
   t.notOk(verifyToken(token, [SECRET], NOW).ok);
 });
 
+t.test("claims in other forms that mean the same", async (t) => {
+  const check = (claims: string) => verifyToken(craft(HEADER, claims), [SECRET], NOW);
+  const read = { ok: true, sub: "u1", exp: NOW + 9 };
+  t.same(check(` { "exp" : ${NOW + 9} , "sub" : "u1" } `), read, "blanks");
+  t.same(check(`{"iss":"hr","aud":["a","b"],"admin":true,"sub":"u1","exp":${NOW + 9},"iat":1.5e9}`), read);
+  t.same(check(`{"name":"用户","sub":"u1","exp":${NOW + 9}}`), read, "text in any language");
+  t.same(check(`{"sub":"u1","exp":${NOW + 9}.75}`), read, "a fraction does not count");
+  t.same(check(`{"x":"sub","sub":"u1","y":"\\"}`.replace("\\\\", "")), { ok: false }, "no exp");
+});
+
 t.test("refuses everything else", async (t) => {
   const good = signToken("u1", SECRET, NOW + 9);
   const [header, claims, signature] = good.split(".") as [string, string, string];
@@ -73,6 +83,22 @@ t.test("refuses everything else", async (t) => {
     "sub as a number": craft(HEADER, { sub: 1, exp: NOW + 9 }),
     "claims that are no JSON": craft(HEADER, "u1"),
     "claims of null": craft(HEADER, "null"),
+    "an empty sub": craft(HEADER, { sub: "", exp: NOW + 9 }),
+    "sub with a line end": craft(HEADER, { sub: "u1\n", exp: NOW + 9 }),
+    "sub with an escape": craft(HEADER, `{"sub":"u\\u0031","exp":${NOW + 9}}`),
+    "a claim's name with an escape": craft(HEADER, `{"s\\u0075b":"u1","exp":${NOW + 9}}`),
+    "sub twice": craft(HEADER, `{"sub":"u1","sub":"u2","exp":${NOW + 9}}`),
+    "exp twice": craft(HEADER, `{"sub":"u1","exp":${NOW + 9},"exp":1}`),
+    "exp with an exponent": craft(HEADER, '{"sub":"u1","exp":4e9}'),
+    "a negative exp": craft(HEADER, { sub: "u1", exp: -1 }),
+    "exp of 20 digits": craft(HEADER, '{"sub":"u1","exp":99999999999999999999}'),
+    "exp of true": craft(HEADER, { sub: "u1", exp: true }),
+    "an object in the claims": craft(HEADER, { sub: "u1", exp: NOW + 9, a: { b: 1 } }),
+    "claims with an end": craft(HEADER, `{"sub":"u1","exp":${NOW + 9}}x`),
+    "claims with a NUL": craft(HEADER, `{"sub":"u1\0","exp":${NOW + 9}}`),
+    "a list of claims": craft(HEADER, ["sub", "exp"]),
+    "alg twice": craft('{"alg":"none","alg":"HS256"}', { sub: "u1", exp: NOW + 9 }),
+    "alg twice, the other way round": craft('{"alg":"HS256","alg":"none"}', { sub: "u1", exp: NOW + 9 }),
     "another secret": craft(HEADER, { sub: "u1", exp: NOW + 9 }, "c".repeat(64)),
     "more than 2048 characters": craft(HEADER, { sub: "u1", exp: NOW + 9, pad: "x".repeat(2048) }),
     "characters beyond ASCII": `${header}.${claims}.${"é".repeat(43)}`,

@@ -43,6 +43,8 @@ export function bucketBackend(
     "# One identity, in one place, and none of our own words from outside.",
     'http-request set-header authorization "Bearer %[var(txn.token)]" if { var(txn.cookie) -m found }',
     "http-request del-header cookie",
+    // HTTP/1.1 lets a client write the whole URL, and the services know paths.
+    "http-request set-uri %[pathq] if !{ url_beg / }",
     "http-request del-header x-hongbao- -m beg",
     ...(spoeFile === null ? [] : secondPassRules()),
     "",
@@ -50,15 +52,22 @@ export function bucketBackend(
   ];
 }
 
+/**
+ * The form of a grab's query that HAProxy and the services read alike: HAProxy does not decode, and takes `;` for `&`. A
+ * grab in any other form is for the HTTP door alone, and nothing is learned from its answer: its key would be any text
+ * that the client likes.
+ */
+const PLAIN_QUERY = "^k=[A-Za-z0-9_-]*(&n=[1-9][0-9]{0,5})?$";
+
 /** `ended`, learned from an answer of this bucket and forgotten soon, unless the stock is another one by then. */
 function endedRules(id: string, restrictedRounds: number[]): string[] {
   const isGrab = "{ var(txn.grab) -m found }";
-  const isPossible = `${isGrab} { var(${LEARNED_UNTIL}),sub(txn.now) -m int gt 0 }`;
+  const isPossible = `{ var(txn.key) -m found } { var(${LEARNED_UNTIL}),sub(txn.now) -m int gt 0 }`;
   const stock = `res.hdr(${STOCK_HEADER})`;
   return [
     "# Ended, as far as this bucket goes.",
     ...roundsAcl("for_some", restrictedRounds),
-    `http-request set-var(txn.key) url_param(k) if ${isGrab}`,
+    `http-request set-var(txn.key) url_param(k) if ${isGrab} { query -m reg '${PLAIN_QUERY}' }`,
     `http-request set-var-fmt(txn.place) %[var(txn.round)]/${id}/%[var(txn.round),concat(/${id}),map_str(${MAPS.stocks})]/%[var(txn.key)] if ${isPossible}`,
     answerIf(
       "ended",

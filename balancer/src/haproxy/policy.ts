@@ -18,6 +18,8 @@ export const POLICY = Object.freeze({
   clientMs: 10_000,
   /** For the whole head of a request, against slow clients. */
   requestMs: 5_000,
+  /** For a body, which a service must not be kept waiting for. */
+  bodyMs: 3_000,
   /** Clients connect in the last minute before an opening and must find the connection alive. */
   keepAliveMs: 75_000,
   hardStopMs: 10_000,

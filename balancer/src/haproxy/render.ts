@@ -9,9 +9,10 @@
  * and false (docs/performance.md).
  */
 import type { Topology } from "@hongbao/preprocess";
-import { BadInput } from "@hongbao/preprocess";
+import { BadInput, TOKEN_PATTERNS } from "@hongbao/preprocess";
 import { answerIf, errorPages } from "./answers.ts";
 import { bucketBackend, listedBucket, roundsAcl } from "./bucket-backend.ts";
+import { cookieAttributes, corsRules, pageOrigin } from "./cors.ts";
 import { MAPS } from "./maps.ts";
 import { POLICY } from "./policy.ts";
 import { siteBackend, siteIsElsewhere } from "./site-backend.ts";
@@ -133,6 +134,7 @@ function publicLines(topology: Topology, rounds: RoundRules[]): string[] {
     // What cannot even be parsed is refused below the rules, always in HTML; closing without a word is the better half.
     ...[400, 408, 501].map((status) => `errorfile ${status} /dev/null`),
     "",
+    ...corsRules(topology.balancer),
     "# Ended everywhere: nobody needs a token to be told. First, because then everybody comes again and again.",
     `http-request set-var(txn.state) path,map_str(${MAPS.rounds})`,
     answerIf("ended", "if { var(txn.state) -m str over } METH_POST"),
@@ -190,32 +192,37 @@ function siteRules(site: string): string[] {
 }
 
 /** Who asks: a signed, unexpired token in the Authorization header, or in the cookie when our own page asks. */
-function tokenRules({ url, site }: { url: string; site: string }): string[] {
-  const origins = [
-    ...new Set([new URL(url).origin, ...(siteIsElsewhere(site) ? [new URL(site).origin] : [])]),
-  ];
+function tokenRules(balancer: { url: string; site: string }): string[] {
   const noToken = "!{ var(txn.token) -m found }";
   const noHeader = "!{ req.fhdr_cnt(authorization) gt 0 }";
-  const secure = new URL(url).protocol === "https:" ? "; Secure" : "";
-  const required = [
-    `var(txn.token) -m len 1:${POLICY.tokenLengthMax}`,
-    "var(txn.left) -m int gt 0",
-    "var(txn.user) -m reg '^[A-Za-z0-9._-]{1,64}\\z'",
-  ];
+  const { own, elsewhere } = pageOrigin(balancer);
+  const origins = elsewhere === null ? own : `${own} ${elsewhere}`;
+  const fromPage = "http-request set-var(txn.cookie) req.cook(hongbao)";
   return [
     "# Who asks? The algorithm is a literal, exp is compared by hand (jwt_verify looks at the signature only). Nearly all tokens",
-    "# have the same header, which need not be read again and again.",
+    "# have the same header, which need not be read again and again, and claims of the same form. A comma makes two tokens.",
     "http-request set-var(txn.now) date(0,ms)",
-    "http-request set-var(txn.token) http_auth_bearer if { req.fhdr_cnt(authorization) eq 1 }",
-    `http-request set-var(txn.cookie) req.cook(hongbao) if ${noToken} ${noHeader} { req.fhdr_cnt(origin) eq 1 } { req.fhdr(origin) -m str ${origins.join(" ")} }`,
-    `http-request set-var(txn.cookie) req.cook(hongbao) if ${noToken} METH_GET ${noHeader} !{ req.fhdr_cnt(origin) gt 0 }`,
+    "http-request set-var(txn.token) http_auth_bearer if { req.hdr_cnt(authorization) eq 1 }",
+    `${fromPage} if ${noToken} ${noHeader} { req.fhdr_cnt(origin) eq 1 } { req.fhdr(origin) -m str ${origins} }`,
+    // A page of our own origin sends none with a GET. One elsewhere always does, and then nothing else may come without.
+    ...(elsewhere === null
+      ? [`${fromPage} if ${noToken} METH_GET ${noHeader} !{ req.fhdr_cnt(origin) gt 0 }`]
+      : []),
     "http-request set-var(txn.token) var(txn.cookie) if { var(txn.cookie) -m found }",
-    "http-request set-var(txn.user) var(txn.token),jwt_payload_query('$.sub')",
-    "http-request set-var(txn.left) var(txn.token),jwt_payload_query('$.exp','int'),mul(1000),sub(txn.now)",
-    answerIf("unauthorized", `if ${required.map((holds) => `!{ ${holds} }`).join(" || ")}`),
+    "http-request set-var(txn.claims) var(txn.token),field(2,.),ub64dec",
+    "http-request set-var(txn.user) var(txn.claims),json_query('$.sub')",
+    "http-request set-var(txn.left) var(txn.claims),json_query('$.exp','int'),mul(1000),sub(txn.now)",
     answerIf(
       "unauthorized",
-      `if !{ var(txn.token) -m beg ${TOKEN_HEADER}. } !{ var(txn.token),jwt_header_query('$.alg') -m str HS256 }`,
+      `if !{ var(txn.token) -m len 1:${POLICY.tokenLengthMax} } || !{ var(txn.left) -m int gt 0 }`,
+    ),
+    answerIf(
+      "unauthorized",
+      `if !{ var(txn.claims) -m reg '${TOKEN_PATTERNS.plainClaims}' } !{ var(txn.claims) -m reg '${TOKEN_PATTERNS.claims}' }`,
+    ),
+    answerIf(
+      "unauthorized",
+      `if !{ var(txn.token) -m beg ${TOKEN_HEADER}. } !{ var(txn.token),field(1,.),ub64dec -m reg '${TOKEN_PATTERNS.header}' }`,
     ),
     'http-request set-var(txn.signed) bool(true) if { var(txn.token),jwt_verify("HS256",proc.token_key) -m int 1 }',
     `.if defined(${TOKEN_KEY_PREVIOUS})`,
@@ -226,7 +233,7 @@ function tokenRules({ url, site }: { url: string; site: string }): string[] {
     "# The page trades its token for a cookie that no script can read.",
     answerIf("unauthorized", "if { path /v1/session } { var(txn.cookie) -m found }"),
     "http-request set-var(txn.left) var(txn.left),div(1000) if { path /v1/session }",
-    `http-request return status 204 hdr cache-control no-store hdr set-cookie "hongbao=%[var(txn.token)]; Path=/v1; Max-Age=%[var(txn.left)]; HttpOnly; SameSite=Strict${secure}" if { path /v1/session }`,
+    `http-request return status 204 hdr cache-control no-store hdr set-cookie "hongbao=%[var(txn.token)]; Path=/v1; Max-Age=%[var(txn.left)]; ${cookieAttributes(balancer)}" if { path /v1/session }`,
   ];
 }
 
@@ -235,7 +242,8 @@ function requestRules(rounds: RoundRules[]): string[] {
   const isGrab = "{ var(txn.grab) -m found }";
   const limits = Map.groupBy(rounds, ({ perUser }) => perUser);
   return [
-    "# Is the request well-formed?",
+    "# Is the request well-formed? The only body is a list of receipts: it has to come before a service is kept waiting for it.",
+    `http-request wait-for-body time ${POLICY.bodyMs}ms if METH_POST { path /v1/receipts }`,
     answerIf("tooLarge", `if { req.body_size gt ${POLICY.bodyBytesMax} }`),
     `http-request set-var(txn.n) url_param(n) if ${isGrab}`,
     answerIf("badN", "if { var(txn.n) -m found } !{ var(txn.n) -m reg ^[1-9][0-9]{0,5}$ }"),

@@ -57,14 +57,7 @@ const PREFIX = "g";
 const ERROR = "error";
 const variable = (name: string): string => `var(txn.${PREFIX}.${name})`;
 
-/**
- * The form of a grab's query that both doors read alike. HAProxy does not decode, so whoever writes theirs in another way
- * is served by the HTTP door.
- */
-const PLAIN_QUERY = "^k=[A-Za-z0-9_-]*(&n=[1-9][0-9]{0,5})?$";
-
-/** What rules before ours have found out of a request. */
-const IS_GRAB = "{ var(txn.grab) -m found }";
+/** What rules before ours have found out of a request; a key only of a grab that both doors read alike. */
 const VALUES: Record<(typeof GRAB_ARGUMENTS)[number], string> = {
   secret: `env(${SPOP_KEY})`,
   round: "var(txn.round)",
@@ -149,7 +142,7 @@ export function agentsBackend({ id, services }: { id: string; services: readonly
  */
 export function askAgents(bucket: string, file: string, learned: readonly string[] = []): string[] {
   // nbsrv is 0 in a worker that hands over, too: it asks by the other door, and has no agents' connections to wait for.
-  const conditions = `${IS_GRAB} { query -m reg '${PLAIN_QUERY}' } { nbsrv(${agentsOf(bucket)}) gt 0 }`;
+  const conditions = `{ ${VALUES.key} -m found } { nbsrv(${agentsOf(bucket)}) gt 0 }`;
   return [
     "# A service says what to answer. Where none does, the request goes on, and may have won already.",
     `filter spoe engine ${engineOf(bucket)} config ${file}`,

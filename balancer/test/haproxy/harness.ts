@@ -160,6 +160,8 @@ export interface RigOptions {
   rounds?: RoundRules[] | null;
   keys?: string[];
   url?: string;
+  /** Where the page is, when it is not a controller behind HAProxy. */
+  siteUrl?: string;
   threads?: number;
 }
 
@@ -186,7 +188,7 @@ export async function layOut(t: Test, options: RigOptions = {}) {
       listen: `127.0.0.1:${port}`,
       url: options.url ?? `http://127.0.0.1:${port}`,
       admin: `127.0.0.1:${adminPort}`,
-      site: `http://${site.http}`,
+      site: options.siteUrl ?? `http://${site.http}`,
     },
     controllers: [],
     buckets: Object.entries(slots).map(([id, runs]) => ({

@@ -105,12 +105,10 @@ t.test("tokens: only a signed, unexpired HS256 token of a possible user gets thr
     "no JSON": `${Buffer.from("x").toString("base64url")}.${claims}.${signature}`,
   };
   for (const [what, token] of Object.entries(bad)) t.equal(await authorized(`Bearer ${token}`), 401, what);
-  // HAProxy's JSON reader takes "7" for 7 and back; only who has the key can write such a token, and the service,
-  // which checks every token again, refuses it.
-  t.equal(await authorized(`Bearer ${forge(hs256, { sub: 7, exp: now + 60 })}`), 200);
   t.equal(await authorized(`Basic ${Buffer.from("u1:x").toString("base64")}`), 401, "another scheme");
   t.equal(await authorized(tokenOf("u1")), 401, "no scheme");
   t.equal(await authorized([`Bearer ${tokenOf("u1")}`, `Bearer ${tokenOf("u2")}`]), 401, "two identities");
+  t.equal(await authorized(`Bearer ${tokenOf("u1")}, Bearer ${tokenOf("u2")}`), 401, "two in one header");
   t.equal((await ask(rig.port, "/v1/wins")).status, 401, "none");
   t.equal(
     await authorized(`Bearer ${forge(hs256, { ...good, sub: "u".repeat(64) })}`),
@@ -302,7 +300,7 @@ t.test("the site's paths go to the site, all others nowhere", async (t) => {
   );
 });
 
-t.test("a site elsewhere is a redirect, and its origin may use the cookie", async (t) => {
+t.test("a site elsewhere is a redirect", async (t) => {
   const rig = await startRig(t);
   const { render } = await import("../../src/haproxy/render.ts");
   const { writeWhole, CONFIG } = await import("../../src/haproxy/files.ts");
@@ -311,8 +309,6 @@ t.test("a site elsewhere is a redirect, and its origin may use the cookie", asyn
   await rig.master.reload();
   const answer = await ask(rig.port, "/start/1.js?x=1");
   t.match(answer, { status: 302, headers: { location: "https://cdn.example/start/1.js?x=1" } });
-  const headers = { cookie: `hongbao=${tokenOf("u1")}`, origin: "https://cdn.example" };
-  t.equal((await ask(rig.port, "/v1/rounds/1/grab?k=x", { method: "POST", headers })).status, 200);
 });
 
 t.test("our own words from outside do not reach a service, and none of them leaves", async (t) => {

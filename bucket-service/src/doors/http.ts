@@ -189,7 +189,8 @@ const RECEIPT_BYTES_MAX = 65_536;
 async function readReceipts(request: IncomingMessage): Promise<string[] | null> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  // Who sends too much is still told so: the stream stays whole when it is left.
+  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     bytes += chunk.length;
     if (bytes > RECEIPT_BYTES_MAX) return null;
     chunks.push(chunk);

@@ -17,9 +17,9 @@ export class Identity {
     this.#verifier = new TokenVerifier(secrets);
   }
 
-  /** The user ID, or null when there is no valid token. Headers as Node gives them. */
-  userOf(headers: { authorization?: string | undefined; cookie?: string | undefined }): string | null {
-    const token = bearer(headers.authorization) ?? cookieToken(headers.cookie);
+  /** The user ID, or null when there is no valid token. A cookie is none: HAProxy makes a Bearer token of it. */
+  userOf(headers: { authorization?: string | undefined }): string | null {
+    const token = bearer(headers.authorization);
     if (token === null) return null;
     const nowSeconds = Date.now() / 1000;
     const known = this.#known.get(token);
@@ -33,8 +33,4 @@ export class Identity {
 
 function bearer(header: string | undefined): string | null {
   return header !== undefined && /^bearer /i.test(header) ? header.slice(7).trim() : null;
-}
-
-function cookieToken(header: string | undefined): string | null {
-  return header === undefined ? null : (/(?:^|;\s*)hongbao=([^;\s]+)/.exec(header)?.[1] ?? null);
 }
