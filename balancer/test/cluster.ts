@@ -43,12 +43,13 @@ export interface Cluster {
 }
 
 /** Rounds as lines of an event file, without their dash. */
-export const ROUNDS = [
+const ROUNDS = [
   "id: 1\n    kind: envelope\n    opensAt: now+1h\n    closesAt: +10m\n    count: 20\n    budget: 20.00\n    split: { method: equal }",
   "id: 2\n    kind: envelope\n    opensAt: manual\n    closesAt: +10m\n    count: 20\n    budget: 20.00\n    split: { method: equal }",
 ];
 
-export async function layOutCluster(t: Test): Promise<Cluster> {
+/** @param rounds of 20 prizes each, as `ROUNDS` has them. */
+export async function layOutCluster(t: Test, rounds: readonly string[] = ROUNDS): Promise<Cluster> {
   const dir = mkdtempSync(join(tmpdir(), "hongbao-balancer-"));
   t.teardown(() => rmSync(dir, { recursive: true, force: true }));
   const ports = await Promise.all(Array.from({ length: 7 }, () => freePort()));
@@ -84,7 +85,7 @@ export async function layOutCluster(t: Test): Promise<Cluster> {
       "",
     ].join("\n"),
   );
-  await makePack(dir, topology);
+  await makePack(dir, topology, rounds);
   return {
     dir,
     topology,
@@ -100,7 +101,7 @@ export async function layOutCluster(t: Test): Promise<Cluster> {
   };
 }
 
-async function makePack(dir: string, topology: string): Promise<void> {
+async function makePack(dir: string, topology: string, rounds: readonly string[]): Promise<void> {
   const users = Array.from({ length: 40 }, (_, n) => `u${n},User ${n},staff`);
   writeFileSync(join(dir, "users.csv"), `id,name,group\n${users.join("\n")}\n`);
   const event = [
@@ -108,10 +109,10 @@ async function makePack(dir: string, topology: string): Promise<void> {
     "title: { zh: 测试, en: Test }",
     "currency: CNY",
     "timezone: Asia/Shanghai",
-    "budget: 40.00",
+    `budget: ${20 * rounds.length}.00`,
     "users: users.csv",
     "rounds:",
-    ...ROUNDS.map((round) => `  - ${round}`),
+    ...rounds.map((round) => `  - ${round}`),
     "",
   ];
   writeFileSync(join(dir, "event.yaml"), event.join("\n"));

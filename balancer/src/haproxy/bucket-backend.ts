@@ -34,6 +34,8 @@ export function bucketBackend(
     ...(spoeFile === null ? [] : [...askAgents(bucket.id, spoeFile, learned), ""]),
     "# What goes on as HTTP is rewritten on its way, and has to leave room for that.",
     answerIf("tooLarge", `if { req.hdrs,length gt ${POLICY.headerBytesMax} }`),
+    // HAProxy lets them pass; Node refuses them below its routes, and closes a connection that others use.
+    answerIf("badRequest", "if { req.hdrs -m reg '[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f]' }"),
     "",
     // Without a server HAProxy answers 503 (our busy) by itself. A rule on nbsrv would answer it during reloads too:
     // in a worker that hands over, nbsrv is 0 while its servers still serve.

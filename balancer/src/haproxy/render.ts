@@ -203,10 +203,13 @@ function tokenRules(balancer: { url: string; site: string }): string[] {
     "# have the same header, which need not be read again and again, and claims of the same form. A comma makes two tokens.",
     "http-request set-var(txn.now) date(0,ms)",
     "http-request set-var(txn.token) http_auth_bearer if { req.hdr_cnt(authorization) eq 1 }",
-    `${fromPage} if ${noToken} ${noHeader} { req.fhdr_cnt(origin) eq 1 } { req.fhdr(origin) -m str ${origins} }`,
+    // Two cookies of the name: one of them is somebody else's gift, set by a neighbour of our domain.
+    `${fromPage} if ${noToken} ${noHeader} { req.cook_cnt(hongbao) eq 1 } { req.fhdr_cnt(origin) eq 1 } { req.fhdr(origin) -m str ${origins} }`,
     // A page of our own origin sends none with a GET. One elsewhere always does, and then nothing else may come without.
     ...(elsewhere === null
-      ? [`${fromPage} if ${noToken} METH_GET ${noHeader} !{ req.fhdr_cnt(origin) gt 0 }`]
+      ? [
+          `${fromPage} if ${noToken} METH_GET ${noHeader} { req.cook_cnt(hongbao) eq 1 } !{ req.fhdr_cnt(origin) gt 0 }`,
+        ]
       : []),
     "http-request set-var(txn.token) var(txn.cookie) if { var(txn.cookie) -m found }",
     "http-request set-var(txn.claims) var(txn.token),field(2,.),ub64dec",

@@ -1,5 +1,6 @@
 /** A real HAProxy in front of small servers that play the services, for tests of what HAProxy itself decides. */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Agent } from "node:http";
 import { tmpdir } from "node:os";
@@ -162,6 +163,8 @@ export interface RigOptions {
   url?: string;
   /** Where the page is, when it is not a controller behind HAProxy. */
   siteUrl?: string;
+  /** Ends TLS, with a certificate that nobody signed. */
+  tls?: boolean;
   threads?: number;
 }
 
@@ -188,6 +191,7 @@ export async function layOut(t: Test, options: RigOptions = {}) {
       listen: `127.0.0.1:${port}`,
       url: options.url ?? `http://127.0.0.1:${port}`,
       admin: `127.0.0.1:${adminPort}`,
+      ...(options.tls === true ? { tls: { cert: makeCertificate(dir) } } : {}),
       site: options.siteUrl ?? `http://${site.http}`,
     },
     controllers: [],
@@ -208,6 +212,15 @@ export async function layOut(t: Test, options: RigOptions = {}) {
     secrets: {} as Topology["secrets"],
   };
   return { dir, port, topology, services, site };
+}
+
+function makeCertificate(dir: string): string {
+  const [key, cert, both] = ["key.pem", "cert.pem", "tls.pem"].map((name) => join(dir, name));
+  const options =
+    "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost";
+  execFileSync("openssl", [...options.split(" "), "-keyout", key!, "-out", cert!], { stdio: "ignore" });
+  writeFileSync(both!, readFileSync(cert!, "utf8") + readFileSync(key!, "utf8"), { mode: 0o600 });
+  return both!;
 }
 
 function roundsMap(rounds: Record<string, string>): Map<string, string> {
