@@ -43,6 +43,7 @@ t.test("the page's origin may read every answer, whoever gives it, and no other 
     ["a session", "POST", "/v1/session", { ...bearer("u1"), origin: PAGE }, 204],
     ["a redirect", "GET", "/rounds.json", own, 302],
     ["wins", "GET", "/v1/wins", own, 200],
+    ["a bucket's backend's own", "GET", "/v1/wins", { ...own, "x-long": "a".repeat(9_000) }, 400],
   ];
   for (const [what, method, path, headers, status] of answers) {
     const answer = await ask(rig.port, path, { method, headers });

@@ -114,8 +114,7 @@ export function secretsStaySecret(t: Test, scene: Scene): void {
   const values = Object.entries(scene.secrets).flatMap(([name, value]: [string, string | string[]]) =>
     [value].flat().map((text) => [name, text] as const),
   );
-  // `up` prints links for the first three users; nobody else's token may stand anywhere.
-  const users = scene.users.slice(3, 40).map((user) => scene.token(user).slice(0, 60));
+  const tokens = scene.users.slice(0, 40).map((user) => scene.token(user).slice(0, 60));
   for (const { pid, command } of processesIn(state)) {
     for (const [name, secret] of values)
       if (command.includes(secret)) t.fail(`process ${pid} shows the ${name} secret`);
@@ -141,7 +140,9 @@ export function secretsStaySecret(t: Test, scene: Scene): void {
     }
     for (const [name, secret] of values)
       if (text.includes(secret)) t.fail(`${path} holds the ${name} secret`);
-    for (const token of users) if (text.includes(token)) t.fail(`${path} holds a user's token`);
+    // What `up` prints are links for three users, to try it.
+    if (entry.name === "up.log") continue;
+    for (const token of tokens) if (text.includes(token)) t.fail(`${path} holds a user's token`);
   }
   t.ok(files > 20, `${files} files and all processes show no secret`);
   t.same(

@@ -52,4 +52,6 @@ t.test("the way in", async (t) => {
   await t.test("every answer, and what leads to it", (t) => everyAnswer(t, scene, victims));
   await t.test("the API is what its document says", async (t) => contractHolds(t, scene));
   await t.test("no secret shows anywhere", async (t) => secretsStaySecret(t, scene));
+  const { code, stdout } = await scene.cluster.hongbao(["audit", "--json"]);
+  t.equal(code, 0, `the books are right after all of it: ${stdout.slice(0, 500)}`);
 });
