@@ -55,8 +55,8 @@ t.test("the page's origin may read every answer, whoever gives it, and no other 
       t.same(cors(foreign), {}, `${what}, for ${origin}`);
       t.equal(foreign.headers.vary, "origin");
     }
-    const { origin: _, ...appHeaders } = headers;
-    t.same(cors(await ask(rig.port, path, { method, headers: appHeaders })), {}, `${what}, for an app`);
+    const ofApp = Object.fromEntries(Object.entries(headers).filter(([name]) => name !== "origin"));
+    t.same(cors(await ask(rig.port, path, { method, headers: ofApp })), {}, `${what}, for an app`);
   }
   for (const service of Object.values(rig.services).flat()) {
     service.handler = (_request, response) => answerJson(response, 503, {}, { "retry-after": "1" });
