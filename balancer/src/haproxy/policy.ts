@@ -15,7 +15,9 @@ export const POLICY = Object.freeze({
   connectMs: 500,
   /** A service answers `busy` itself long before this; only a frozen one lets it pass. */
   serverMs: 3_000,
-  clientMs: 10_000,
+  /** Of silence, in a body or from a client that reads no answer. For an idle connection HAProxy takes the shorter of this
+   * and keepAliveMs, so it may not be the shorter one; slow heads and bodies have bounds of their own. */
+  clientMs: 80_000,
   /** For the whole head of a request, against slow clients. */
   requestMs: 5_000,
   /** For a body, which a service must not be kept waiting for. */
@@ -43,6 +45,7 @@ const BUFFER_BYTES = 16_384;
 const ONE_MINUTE_MS = 60_000;
 
 assert(POLICY.keepAliveMs > ONE_MINUTE_MS);
+assert(POLICY.clientMs > POLICY.keepAliveMs);
 assert(POLICY.connectMs * (POLICY.retries + 1) <= POLICY.serverMs);
 assert(POLICY.queueMs + POLICY.serverMs < POLICY.clientMs);
 assert(POLICY.hardStopMs > POLICY.queueMs + POLICY.serverMs);

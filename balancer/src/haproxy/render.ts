@@ -43,6 +43,9 @@ export const TOKEN_KEY_PREVIOUS = "HONGBAO_TOKEN_KEY_PREVIOUS";
 /** What `signToken` and most libraries write before the first dot: {"alg":"HS256","typ":"JWT"}. */
 const TOKEN_HEADER = Buffer.from('{"alg":"HS256","typ":"JWT"}').toString("base64url");
 
+/** Of the last of 43 letters two bits say nothing: HAProxy does not look at them, and services want them to be 0. */
+const SIGNATURE_ENDS = [..."AEIMQUYcgkosw048"].join(" ");
+
 const INDENT = "    ";
 
 interface Section {
@@ -217,7 +220,7 @@ function tokenRules(balancer: { url: string; site: string }): string[] {
     "http-request set-var(txn.left) var(txn.claims),json_query('$.exp','int'),mul(1000),sub(txn.now)",
     answerIf(
       "unauthorized",
-      `if !{ var(txn.token) -m len 1:${POLICY.tokenLengthMax} } || !{ var(txn.left) -m int gt 0 }`,
+      `if !{ var(txn.token) -m len 1:${POLICY.tokenLengthMax} } || !{ var(txn.token) -m end ${SIGNATURE_ENDS} } || !{ var(txn.left) -m int gt 0 }`,
     ),
     answerIf(
       "unauthorized",

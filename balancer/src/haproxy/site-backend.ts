@@ -17,6 +17,6 @@ export function siteBackend(site: string): string[] {
     "http-request del-header cookie",
     "http-request del-header x-hongbao- -m beg",
     "http-response del-header keep-alive",
-    `server site ${hostname}:${port === "" ? 80 : port} check inter ${POLICY.checkMs}ms fastinter ${POLICY.checkFastMs}ms downinter ${POLICY.checkFastMs}ms fall ${POLICY.checkFailures} rise 1`,
+    `server site ${hostname}:${port === "" ? 80 : port} check inter ${POLICY.checkMs}ms fastinter ${POLICY.checkFastMs}ms downinter ${POLICY.checkFastMs}ms fall ${POLICY.checkFailures} rise 1 maxconn ${POLICY.requestsPerServerMax}`,
   ];
 }

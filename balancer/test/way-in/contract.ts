@@ -1,7 +1,7 @@
 /** docs/openapi.yaml as something that answers are held against. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Ajv2020 } from "ajv/dist/2020.js";
+import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import { parse } from "yaml";
 import type { Answer } from "../haproxy/harness.ts";
 
@@ -39,6 +39,9 @@ export class Contract {
   readonly document: Document;
   readonly #ajv: Ajv2020;
   readonly #seen = new Set<Kind>();
+  /** By the schema's text: making one takes far longer than using it. */
+  readonly #validators = new Map<string, ValidateFunction>();
+  #errors = "";
 
   constructor() {
     this.document = parse(readFileSync(PATH, "utf8")) as Document;
@@ -108,13 +111,20 @@ export class Contract {
     if (!(headers["content-type"] ?? "").startsWith(type))
       return [`found ${headers["content-type"]}, expected ${type}`];
     if (this.#valid(schema, type === "application/json" ? json : text)) return [];
-    return [`${text.slice(0, 300)} does not fit: ${this.#ajv.errorsText()}`];
+    return [`${text.slice(0, 300)} does not fit: ${this.#errors}`];
   }
 
   #valid(schema: Schema, value: unknown): boolean {
-    // References within the document are the document's.
-    const whole = JSON.parse(JSON.stringify(schema).replaceAll('"$ref":"#', `"$ref":"${ID}#`)) as Schema;
-    return this.#ajv.validate(whole, value);
+    const text = JSON.stringify(schema);
+    let validate = this.#validators.get(text);
+    if (validate === undefined) {
+      // References within the document are the document's.
+      validate = this.#ajv.compile(JSON.parse(text.replaceAll('"$ref":"#', `"$ref":"${ID}#`)) as Schema);
+      this.#validators.set(text, validate);
+    }
+    const isValid = validate(value);
+    this.#errors = isValid ? "" : this.#ajv.errorsText(validate.errors);
+    return isValid;
   }
 
   #operations(): { method: string; form: RegExp; operation: Operation }[] {

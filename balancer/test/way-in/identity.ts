@@ -7,6 +7,9 @@ import { forge, type Scene } from "./scene.ts";
 
 const HS256 = '{"alg":"HS256","typ":"JWT"}';
 
+const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+const nextLetter = (letter: string): string => LETTERS[LETTERS.indexOf(letter) ^ 1]!;
+
 /** What is sent as Authorization, and whether it is somebody. */
 function headers(scene: Scene): [string, string | string[], boolean][] {
   const key = scene.secrets.token[0]!;
@@ -51,7 +54,7 @@ function headers(scene: Scene): [string, string | string[], boolean][] {
     ["an empty key", `Bearer ${forge(HS256, claims, "")}`, false],
     ["a short signature", `Bearer ${head}.${body}.${mac.slice(1)}`, false],
     ["a padded signature", `Bearer ${good}=`, false],
-    ["another last bit", `Bearer ${head}.${body}.${mac.slice(0, -1)}${mac.endsWith("A") ? "B" : "A"}`, false],
+    ["another last bit, which says nothing", `Bearer ${good.slice(0, -1)}${nextLetter(good.at(-1)!)}`, false],
     ["another body", `Bearer ${head}.${part(`{"sub":"u2","exp":${exp}}`)}.${mac}`, false],
     ["four parts", `Bearer ${good}.x`, false],
     ["two parts", `Bearer ${head}.${body}`, false],
