@@ -31,6 +31,7 @@ import { BucketView } from "./grab/bucket-view.ts";
 import { DurableWait, hearCommits } from "./grab/durable-wait.ts";
 import { GrabCore } from "./grab/grab-core.ts";
 import { bucketFence } from "./grab/fence.ts";
+import { UserLimits } from "./grab/limits.ts";
 import { RecentAttempts } from "./grab/recent.ts";
 import { WinsReader } from "./grab/wins.ts";
 import { mysqlConnection, mysqlPool, mysqlProbe } from "./mysql/connect.ts";
@@ -183,6 +184,8 @@ export async function startService(
   const writer = new AnswerWriter(pack, bucket.id, secrets.receipt[0]!);
   const slots = bucketOfSlot(topology);
   const own = topology.buckets.indexOf(bucket);
+  const { switches } = frame;
+  const limits = new UserLimits(() => switches.current.limitUser);
   const core = new GrabCore({
     store,
     view,
@@ -191,6 +194,8 @@ export async function startService(
     journalMax: manifest.event.journalMax,
     durable,
     ownsUser: (user) => slots[slotOf(user)] === own,
+    limits,
+    gate: () => switches.current.gate,
     observe: batchObserver(registry),
   });
   const wins = new WinsReader({
@@ -214,6 +219,7 @@ export async function startService(
       core,
       writer,
       identity: new Identity(secrets.token),
+      limits,
       wins,
       isDenied: (user, round) => rules.denies(user, round),
       recent,
@@ -267,7 +273,7 @@ export async function startService(
       view.stop();
       probe.stop();
       commits?.stop();
-      frame.switches.stop();
+      switches.stop();
       await end();
     },
   };

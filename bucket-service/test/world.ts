@@ -15,6 +15,7 @@ import {
   signToken,
   type Pack,
   type Secrets,
+  type SwitchSetting,
   type Topology,
 } from "@hongbao/preprocess";
 import { adminClient, type AdminClient } from "../src/admin/client.ts";
@@ -35,6 +36,8 @@ export interface WorldPlan {
   persist?: boolean;
   /** "no": leave the stores empty. */
   load?: boolean;
+  /** Requests a second that a service bears from one user; default: any number. */
+  limitUser?: number;
 }
 
 export interface World {
@@ -84,6 +87,13 @@ const envelopes = `
     budget: 100.00
     split: { method: lucky, min: 0.01, max: 20.00 }
 `;
+
+function limitSetting(perSecond: number | undefined): SwitchSetting {
+  const nowMs = Date.now();
+  const value = perSecond === undefined ? "off" : String(perSecond);
+  const untilMs = nowMs + 3_600_000;
+  return { name: "limit.user", bucket: null, value, atMs: nowMs, untilMs, by: "test", why: "" };
+}
 
 export async function world(t: Teardown, plan: WorldPlan = {}): Promise<World> {
   const dir = temporaryState(t);
@@ -178,7 +188,9 @@ export async function world(t: Teardown, plan: WorldPlan = {}): Promise<World> {
     for (const [b, bucket] of topology.buckets.entries()) {
       if (!Array.isArray(bucket.services)) throw new Error("services are listed here");
       for (const place of bucket.services) {
-        running.push(await startService(openFrame(topology, bucket.id, "grab", place.id), place));
+        const frame = openFrame(topology, bucket.id, "grab", place.id);
+        frame.switches.take({ v: 1, settings: [limitSetting(plan.limitUser)] });
+        running.push(await startService(frame, place));
       }
       if (plan.persist !== false) await startPersistOf(b);
     }

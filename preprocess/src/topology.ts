@@ -77,6 +77,8 @@ export interface BalancerPlace {
   url: string;
   admin: string;
   tls?: { cert: string };
+  /** Clients come through a load balancer that tells their addresses by the PROXY protocol, and nobody comes past it. */
+  proxyProtocol?: boolean;
   /** Where the page and the start files are. */
   site: string;
 }
@@ -190,6 +192,7 @@ const topologySchema = mapField(
           { cert: z.string({ error: "a path" }).min(1, { error: "a path" }) },
           "{ cert: PATH }",
         ).optional(),
+        proxyProtocol: z.boolean({ error: "true or false" }).optional(),
         site: webUrl,
       },
       "{ listen, url, admin, site }",
@@ -241,13 +244,17 @@ export function readTopology(path: string): Topology {
   };
   const base = dirname(resolve(path));
   const located = (text: string): string => (text.startsWith("s3://") ? text : resolve(base, text));
-  const { tls, ...balancer } = data.balancer;
+  const { tls, proxyProtocol, ...balancer } = data.balancer;
   const topology: Topology = {
     path: resolve(path),
     slots: SLOTS,
     pack: located(data.pack),
     control: located(data.control),
-    balancer: { ...balancer, ...(tls ? { tls: { cert: located(tls.cert) } } : {}) },
+    balancer: {
+      ...balancer,
+      ...(tls ? { tls: { cert: located(tls.cert) } } : {}),
+      ...(proxyProtocol ? { proxyProtocol } : {}),
+    },
     controllers: data.controllers,
     buckets: data.buckets,
     ...locatedTargets(data, located),

@@ -22,6 +22,7 @@ const answers = {
   },
   tooLarge: { status: 400, body: '{"result":"bad_request","message":"the request is too large"}' },
   badRequest: { status: 400, body: '{"result":"bad_request"}' },
+  limited: { status: 429, body: '{"result":"limited"}', retryAfter: true },
   busy: { status: 503, body: '{"result":"busy"}', retryAfter: true },
 } satisfies Record<string, Answer>;
 

@@ -4,8 +4,8 @@
  * Written for the 2.6 of Debian 12; nothing in it is secret (keys come by the environment of the HAProxy process).
  *
  * The order of the answers is the API's (README, "HTTP for apps") and the order of the sections here:
- * 404 no_such_round, ended everywhere (those two exclude each other), 401, 400, then in the bucket's backend ended (learned),
- * busy, the services. Every rule that a grab passes costs all grabs: what is rare stands behind a condition that is cheap
+ * 404 no_such_round, ended everywhere (those two exclude each other), 401, 400, 429 limited, then in the bucket's backend ended
+ * (learned), busy, the services. Every rule that a grab passes costs all grabs: what is rare stands behind a condition that is cheap
  * and false (docs/performance.md).
  */
 import type { Topology } from "@hongbao/preprocess";
@@ -13,6 +13,16 @@ import { BadInput, TOKEN_PATTERNS } from "@hongbao/preprocess";
 import { answerIf, errorPages } from "./answers.ts";
 import { bucketBackend, listedBucket, roundsAcl } from "./bucket-backend.ts";
 import { cookieAttributes, corsRules, pageOrigin } from "./cors.ts";
+import {
+  limitFigures,
+  limitTables,
+  STANDARD_LIMITS,
+  STRANGERS_BACKEND,
+  strangersBackend,
+  turnAway,
+  userLimit,
+  type LimitFigures,
+} from "./limits.ts";
 import { MAPS } from "./maps.ts";
 import { POLICY } from "./policy.ts";
 import { siteBackend, siteIsElsewhere } from "./site-backend.ts";
@@ -34,6 +44,8 @@ export interface RenderOptions {
   connectionsMax?: number;
   /** `spop`, the default: ask the services by SPOE first (spoe.ts). `http`: every grab goes by HTTP. */
   door?: Door;
+  /** What HAProxy begins with; default: the switches' defaults. */
+  limits?: LimitFigures;
 }
 
 /** Environment variables of the HAProxy process that hold the keys of the users' tokens. */
@@ -67,6 +79,8 @@ export function render(
     { head: "defaults", lines: defaultLines() },
     { head: "frontend public", lines: publicLines(topology, rounds) },
     { head: "backend site", lines: siteBackend(topology.balancer.site) },
+    strangersBackend(),
+    ...limitTables(),
     ...buckets.flatMap((bucket) => [
       {
         head: `backend bucket_${bucket.id}`,
@@ -89,7 +103,8 @@ function restrictedRounds(rounds: RoundRules[]): number[] {
   return rounds.filter(({ groups }) => groups !== null).map(({ id }) => id);
 }
 
-function globalLines({ threads, connectionsMax = POLICY.connectionsMax }: RenderOptions): string[] {
+function globalLines(options: RenderOptions): string[] {
+  const { threads, connectionsMax = POLICY.connectionsMax, limits = STANDARD_LIMITS } = options;
   for (const [name, value] of Object.entries({ threads, connectionsMax })) {
     if (value !== undefined && !(Number.isInteger(value) && value >= 1)) {
       throw new BadInput(`haproxy: ${name}: found ${value}, expected a whole number from 1`);
@@ -105,6 +120,7 @@ function globalLines({ threads, connectionsMax = POLICY.connectionsMax }: Render
     `.if defined(${TOKEN_KEY_PREVIOUS})`,
     `set-var proc.token_key_previous env(${TOKEN_KEY_PREVIOUS})`,
     ".endif",
+    ...limitFigures(limits),
     // HAProxy remembers what matched what; for patterns against what differs from user to user that costs more than it saves.
     "tune.pattern.cache-size 0",
     "ssl-default-bind-options ssl-min-ver TLSv1.2",
@@ -129,9 +145,9 @@ function defaultLines(): string[] {
 }
 
 function publicLines(topology: Topology, rounds: RoundRules[]): string[] {
-  const { listen, tls } = topology.balancer;
+  const { listen, tls, proxyProtocol } = topology.balancer;
   return [
-    `bind ${listen}${tls ? ` ssl crt ${tls.cert} alpn h2,http/1.1` : ""}`,
+    `bind ${listen}${proxyProtocol ? " accept-proxy" : ""}${tls ? ` ssl crt ${tls.cert} alpn h2,http/1.1` : ""}`,
     // During a reload an idle connection is closed with the next answer, never under a request on its way.
     "option idle-close-on-response",
     // What cannot even be parsed is refused below the rules, always in HTML; closing without a word is the better half.
@@ -168,9 +184,14 @@ function publicLines(topology: Topology, rounds: RoundRules[]): string[] {
     "",
     ...requestRules(rounds),
     "",
+    ...userLimit(),
+    "",
+    ...sessionRules(topology.balancer),
+    "",
     "# The user's bucket.",
     `http-request set-var(txn.bucket) var(txn.user),crc32,mod(${topology.slots}),map_str(${MAPS.slots})`,
     "use_backend site if { var(txn.site) -m found }",
+    `use_backend ${STRANGERS_BACKEND} if !{ var(txn.signed) -m found }`,
     "use_backend bucket_%[var(txn.bucket)]",
   ];
 }
@@ -218,24 +239,25 @@ function tokenRules(balancer: { url: string; site: string }): string[] {
     "http-request set-var(txn.claims) var(txn.token),field(2,.),ub64dec",
     "http-request set-var(txn.user) var(txn.claims),json_query('$.sub')",
     "http-request set-var(txn.left) var(txn.claims),json_query('$.exp','int'),mul(1000),sub(txn.now)",
-    answerIf(
-      "unauthorized",
+    turnAway(
       `if !{ var(txn.token) -m len 1:${POLICY.tokenLengthMax} } || !{ var(txn.token) -m end ${SIGNATURE_ENDS} } || !{ var(txn.left) -m int gt 0 }`,
     ),
-    answerIf(
-      "unauthorized",
+    turnAway(
       `if !{ var(txn.claims) -m reg '${TOKEN_PATTERNS.plainClaims}' } !{ var(txn.claims) -m reg '${TOKEN_PATTERNS.claims}' }`,
     ),
-    answerIf(
-      "unauthorized",
+    turnAway(
       `if !{ var(txn.token) -m beg ${TOKEN_HEADER}. } !{ var(txn.token),field(1,.),ub64dec -m reg '${TOKEN_PATTERNS.header}' }`,
     ),
     'http-request set-var(txn.signed) bool(true) if { var(txn.token),jwt_verify("HS256",proc.token_key) -m int 1 }',
     `.if defined(${TOKEN_KEY_PREVIOUS})`,
     'http-request set-var(txn.signed) bool(true) if !{ var(txn.signed) -m found } { var(txn.token),jwt_verify("HS256",proc.token_key_previous) -m int 1 }',
     ".endif",
-    answerIf("unauthorized", "if !{ var(txn.signed) -m found }"),
-    "",
+    turnAway("if !{ var(txn.signed) -m found }"),
+  ];
+}
+
+function sessionRules(balancer: { url: string; site: string }): string[] {
+  return [
     "# The page trades its token for a cookie that no script can read.",
     answerIf("unauthorized", "if { path /v1/session } { var(txn.cookie) -m found }"),
     "http-request set-var(txn.left) var(txn.left),div(1000) if { path /v1/session }",

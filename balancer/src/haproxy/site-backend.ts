@@ -1,3 +1,4 @@
+import { visitorLimit } from "./limits.ts";
 import { POLICY } from "./policy.ts";
 
 /** A site behind https is another origin (a CDN): browsers are sent there. Else a controller serves it through us. */
@@ -10,6 +11,7 @@ export function siteBackend(site: string): string[] {
   const { hostname, port } = new URL(site);
   if (siteIsElsewhere(site)) return ["# The site is another origin; browsers are redirected to it."];
   return [
+    ...visitorLimit(),
     `retries ${POLICY.retries}`,
     "retry-on conn-failure empty-response",
     "http-reuse always",

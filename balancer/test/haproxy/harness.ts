@@ -9,6 +9,7 @@ import type { Test } from "tap";
 import { freePort } from "@hongbao/infra";
 import { signToken, type Topology } from "@hongbao/preprocess";
 import { CONFIG, writeWhole } from "../../src/haproxy/files.ts";
+import type { LimitFigures } from "../../src/haproxy/limits.ts";
 import { MAPS, mapText, pushedMaps, slotsMap, type RoundWord } from "../../src/haproxy/maps.ts";
 import { Master } from "../../src/haproxy/master.ts";
 import { render, TOKEN_KEY, TOKEN_KEY_PREVIOUS, type RoundRules } from "../../src/haproxy/render.ts";
@@ -36,16 +37,26 @@ export interface Ask {
   headers?: Record<string, string | string[]>;
   body?: string;
   agent?: Agent;
+  /** Our own address, one of 127.0.0.0/8. */
+  from?: string;
 }
 
 export function ask(
   port: number,
   path: string,
-  { method = "GET", headers = {}, body, agent }: Ask = {},
+  { method = "GET", headers = {}, body, agent, from }: Ask = {},
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const call = request(
-      { host: "127.0.0.1", port, path, method, headers, agent: agent ?? false },
+      {
+        host: "127.0.0.1",
+        port,
+        path,
+        method,
+        headers,
+        agent: agent ?? false,
+        ...(from === undefined ? {} : { localAddress: from }),
+      },
       (response) => {
         let text = "";
         response.setEncoding("utf8");
@@ -166,6 +177,11 @@ export interface RigOptions {
   /** Ends TLS, with a certificate that nobody signed. */
   tls?: boolean;
   threads?: number;
+  /** Default: no limits, so that tests may ask as often as they like. */
+  limits?: LimitFigures;
+  /** Where HAProxy listens, without the port. */
+  host?: string;
+  proxyProtocol?: boolean;
 }
 
 /** Files and services, without HAProxy. */
@@ -188,11 +204,12 @@ export async function layOut(t: Test, options: RigOptions = {}) {
     pack: join(dir, "pack"),
     control: join(dir, "control"),
     balancer: {
-      listen: `127.0.0.1:${port}`,
+      listen: `${options.host ?? "127.0.0.1"}:${port}`,
       url: options.url ?? `http://127.0.0.1:${port}`,
       admin: `127.0.0.1:${adminPort}`,
       ...(options.tls === true ? { tls: { cert: makeCertificate(dir) } } : {}),
       site: options.siteUrl ?? `http://${site.http}`,
+      ...(options.proxyProtocol ? { proxyProtocol: true } : {}),
     },
     controllers: [],
     buckets: Object.entries(slots).map(([id, runs]) => ({
@@ -240,7 +257,12 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
   writeWhole(
     dir,
     CONFIG,
-    render(topology, manifest, { threads: options.threads ?? 2, connectionsMax: 1_000, door: "http" }),
+    render(topology, manifest, {
+      threads: options.threads ?? 2,
+      connectionsMax: 1_000,
+      door: "http",
+      limits: options.limits ?? { user: 0, ip: 0 },
+    }),
   );
   writeWhole(dir, MAPS.slots, slotsMap(topology));
   writeWhole(

@@ -126,6 +126,8 @@ t.test("loss, rebuild, receipts, release, reveal and the check of the draw", asy
   await waitUntil(async () => (await grab(ofB0.at(-1)!)) === "won", {
     what: "the key, installed by the conductor",
     timeoutMsMax: 10_000,
+    // Slower than the limit of a user.
+    intervalMs: 300,
   });
 
   const mine = last[0]!;

@@ -3,6 +3,7 @@ import { Router } from "@koa/router";
 import Koa from "koa";
 import { answerTable, type AnswerWord, type AnswerWriter } from "../grab/answers.ts";
 import type { GrabCore } from "../grab/grab-core.ts";
+import type { UserLimits } from "../grab/limits.ts";
 import type { RecentAttempts } from "../grab/recent.ts";
 import type { WinsReader, WinsFound } from "../grab/wins.ts";
 import { RECEIPTS_MAX, type ReceiptAnswer } from "../receipts/desk.ts";
@@ -18,6 +19,7 @@ export interface HttpDoorParts {
   core: Pick<GrabCore, "has" | "grab">;
   writer: AnswerWriter;
   identity: Identity;
+  limits: UserLimits;
   wins: WinsReader;
   /** Whether an operator has denied the user; then nothing is paid. */
   isDenied?: (user: string, round: number) => boolean;
@@ -107,7 +109,7 @@ function send(response: ServerResponse, word: AnswerWord, body: string, stock: n
 
 /** Everything but the grab. */
 function restOfApi(parts: HttpDoorParts): Koa {
-  const { core, writer, identity, wins, isDenied } = parts;
+  const { core, writer, identity, limits, wins, isDenied } = parts;
   const app = new Koa();
   app.on("error", (error: unknown) => parts.onError?.(error));
   const router = new Router();
@@ -121,6 +123,8 @@ function restOfApi(parts: HttpDoorParts): Koa {
     const user = identity.userOf(context.headers);
     if (user === null)
       return answer(context, parts, "result", "unauthorized", writer.other("unauthorized", { round }));
+    if (!limits.allows(user))
+      return answer(context, parts, "result", "limited", writer.other("limited", { round }));
     const found = await wins.of(user, round);
     if (found.wins.length === 0 && !found.complete) {
       return answer(context, parts, "result", "busy", writer.other("busy", { round }));
@@ -131,6 +135,7 @@ function restOfApi(parts: HttpDoorParts): Koa {
   router.get("/v1/wins", async (context) => {
     const user = identity.userOf(context.headers);
     if (user === null) return answer(context, parts, "wins", "unauthorized", writer.other("unauthorized"));
+    if (!limits.allows(user)) return answer(context, parts, "wins", "limited", writer.other("limited"));
     const found = await wins.of(user);
     if (found.wins.length === 0 && !found.complete)
       return answer(context, parts, "wins", "busy", writer.other("busy"));
@@ -146,6 +151,7 @@ function restOfApi(parts: HttpDoorParts): Koa {
     const user = identity.userOf(context.headers);
     if (user === null)
       return answer(context, parts, "receipts", "unauthorized", writer.other("unauthorized"));
+    if (!limits.allows(user)) return answer(context, parts, "receipts", "limited", writer.other("limited"));
     const list = await readReceipts(context.req);
     if (list === null) {
       const message = `expected a JSON list of up to ${RECEIPTS_MAX} receipts`;

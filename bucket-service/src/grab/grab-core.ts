@@ -5,6 +5,8 @@ import type { AnswerWord } from "./answers.ts";
 import { Breather } from "./breather.ts";
 import type { BucketView } from "./bucket-view.ts";
 import type { DurableWait } from "./durable-wait.ts";
+import { OrderGate, type Known } from "./gate.ts";
+import type { UserLimits } from "./limits.ts";
 
 /** Bounds of the grab path. */
 export const grabPolicy = {
@@ -34,7 +36,8 @@ export interface GrabAsk {
 }
 
 /**
- * The grab, free of any door, top to bottom: eligibility, key, what is remembered, then one script call for all who wait.
+ * The grab, free of any door, top to bottom: limit, eligibility, key, what is remembered, the order gate of an item round, then
+ * one script call for all who wait.
  * One object per process; requests of one round share its lane.
  */
 export class GrabCore {
@@ -42,6 +45,7 @@ export class GrabCore {
   readonly #users: UserTable;
   readonly #view: BucketView;
   readonly #ownsUser: (user: string) => boolean;
+  readonly #limits: UserLimits;
 
   constructor(parts: {
     store: BucketStore;
@@ -53,17 +57,28 @@ export class GrabCore {
     durable: DurableWait | null;
     /** Whether the user's slot belongs to this bucket; checked again here, behind the balancer. */
     ownsUser: (user: string) => boolean;
+    limits: UserLimits;
+    /** The switch `gate`; 0: as the round says. */
+    gate: () => number;
     observe?: GrabObserver;
   }) {
     this.#users = parts.users;
     this.#view = parts.view;
     this.#ownsUser = parts.ownsUser;
+    this.#limits = parts.limits;
     const breather = new Breather();
     for (const round of parts.rounds) {
-      this.#lanes.set(
-        round.id,
-        new Lane(round, parts.store, parts.view, parts.journalMax, parts.durable, breather, parts.observe),
+      const lane = new Lane(
+        round,
+        parts.store,
+        parts.view,
+        parts.journalMax,
+        parts.durable,
+        breather,
+        parts.observe,
       );
+      if (round.kind === "item") lane.setGate(() => parts.gate() || (round.gate ?? Number.POSITIVE_INFINITY));
+      this.#lanes.set(round.id, lane);
     }
     parts.view.onState((state) => this.#learn(state));
   }
@@ -77,6 +92,7 @@ export class GrabCore {
     const lane = this.#lanes.get(ask.round);
     if (lane === undefined) return answer("no_such_round", 0, 0);
     if (!(ask.n >= 1 && ask.n <= lane.perUser)) return answer("bad_request", 0, 0);
+    if (!ask.secondPass && !this.#limits.allows(ask.user)) return answer("limited", 0, 0);
     if (!this.#users.mayTakePart(ask.user, ask.round)) {
       // A user of another bucket is a routing fault of ours, not a verdict on the user.
       return answer(this.#ownsUser(ask.user) ? "not_eligible" : "busy", 0, 0);
@@ -87,8 +103,11 @@ export class GrabCore {
   }
 
   #enter(lane: Lane, ask: GrabAsk, answer: GrabListener): void {
-    if (!ask.secondPass && lane.isEnded()) return answer("ended", 0, lane.endedStock);
-    lane.wait(claimField(ask.user, ask.n), answer);
+    const known = ask.secondPass ? null : lane.known();
+    if (known !== null) return answer(known.word, 0, known.stock);
+    const field = claimField(ask.user, ask.n);
+    if (lane.gate === null || ask.secondPass) lane.wait(field, answer);
+    else lane.gate.enter(field, answer);
   }
 
   /** The key may have been installed through another process a moment ago. */
@@ -113,6 +132,7 @@ export interface GrabObserver {
 /** One round's queue to Redis. */
 class Lane {
   readonly perUser: number;
+  gate: OrderGate | null = null;
   readonly #round: number;
   readonly #store: BucketStore;
   readonly #view: BucketView;
@@ -124,9 +144,10 @@ class Lane {
   #listeners: GrabListener[] = [];
   #underWay = 0;
   #scheduled = false;
-  /** The newest stock number known, and the one that was seen empty for good: equal means ended. */
+  /** The newest stock number known, the one that was seen empty last, and what is told while the two are equal. */
   #stock = 0;
   #emptyStock = -1;
+  #emptyWord: "ended" | "busy" = "ended";
   #key = "";
 
   constructor(
@@ -148,8 +169,11 @@ class Lane {
     this.#observe = observe;
   }
 
-  get endedStock(): number {
-    return this.#stock;
+  setGate(size: () => number): void {
+    const ask = (field: string, listener: GrabListener): void => this.wait(field, listener);
+    // A Redis that does not answer would keep those who wait, a few at a time.
+    const known = (): Known | null => (this.#view.trust === "ok" ? this.known() : { word: "busy", stock: 0 });
+    this.gate = new OrderGate({ size, known, ask });
   }
 
   /** Before the opening there is no key, and from then on everybody is told it: its letters need no constant time. */
@@ -158,17 +182,28 @@ class Lane {
     return key !== "" && key === this.#key;
   }
 
-  isEnded(): boolean {
+  /** What needs no Redis: the round has closed, or its stock is empty, for good or so that some may come yet. */
+  known(): Known | null {
+    const stock = this.#stock;
+    if (this.#emptyStock === stock)
+      return { word: this.#emptyWord, stock: this.#emptyWord === "ended" ? stock : 0 };
     const closesAtMs = this.#view.round(this.#round)?.closesAtMs ?? null;
-    return (
-      this.#emptyStock === this.#stock || (closesAtMs !== null && this.#view.nowMs() > closesAtMs + 1000)
-    );
+    const isClosed = closesAtMs !== null && this.#view.nowMs() > closesAtMs + 1000;
+    return isClosed ? { word: "ended", stock } : null;
   }
 
   learn(stock: number, isOut: boolean): void {
     if (stock < this.#stock) return;
     this.#stock = stock;
-    if (isOut) this.#emptyStock = stock;
+    if (isOut) this.#sawEmpty(stock, "ended");
+  }
+
+  /** Stock that comes has another number; whether some can come is known to the conductor, and to all after two seconds. */
+  #sawEmpty(stock: number, word: "ended" | "busy"): void {
+    if (stock !== this.#stock) return;
+    if (this.#emptyStock !== stock || word === "ended") this.#emptyWord = word;
+    this.#emptyStock = stock;
+    this.gate?.look();
   }
 
   wait(field: string, listener: GrabListener): void {
@@ -248,19 +283,20 @@ class Lane {
       const code = answers[i]!;
       if (code > 0) listener("won", code, 0);
       else if (code === 0) {
-        if (stock === this.#stock) this.#emptyStock = stock;
+        this.#sawEmpty(stock, "ended");
         listener("ended", 0, stock);
+      } else if (code === -5) {
+        this.#sawEmpty(stock, "busy");
+        listener("busy", 0, 0);
       } else if (code === -3) listener("ended", 0, stock);
       else listener(refusals[code] ?? "busy", 0, 0);
     }
   }
 }
 
-/** lua/grab.lua's codes for those who got nothing, but for 0 and -3, which mean ended. */
+/** lua/grab.lua's codes for those who got nothing, but for those of an empty stock and of a round that has closed. */
 const refusals: Readonly<Record<number, AnswerWord>> = {
   [-1]: "busy",
   [-2]: "not_open",
   [-4]: "bad_request",
-  // Empty, but some may come yet: nobody remembers it.
-  [-5]: "busy",
 };

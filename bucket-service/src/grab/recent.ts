@@ -1,4 +1,5 @@
 import { answerTable, type AnswerWord } from "./answers.ts";
+import { hashUser, type UserHash } from "./user-hash.ts";
 
 /** Answers that a service process remembers; 16 bytes each. A power of two. */
 export const RECENT_MAX = 131_072;
@@ -21,21 +22,23 @@ export const N_MAX = 2 ** (32 - N_SHIFT) - 1;
 
 /**
  * The last answers to grabs, for the question why a user did or did not win. It is written on the way of every grab, so it is
- * a ring of numbers that makes no garbage: users stand in it as two hashes of 32 bits, which other users share by a chance of
- * one in 2^64.
+ * a ring of numbers that makes no garbage: users stand in it as their hashes.
  */
 export class RecentAttempts {
-  readonly #first = new Uint32Array(RECENT_MAX + 1);
-  readonly #second = new Uint32Array(RECENT_MAX + 1);
+  readonly #first = new Uint32Array(RECENT_MAX);
+  readonly #second = new Uint32Array(RECENT_MAX);
   readonly #packed = new Uint32Array(RECENT_MAX);
   /** Since the start of the ring, in ms: 49 days. */
   readonly #at = new Uint32Array(RECENT_MAX);
   readonly #beganMs = Date.now();
+  readonly #hash: UserHash = { first: 0, second: 0 };
   #written = 0;
 
   note(user: string, round: number, n: number, word: AnswerWord): void {
     const at = this.#written & (RECENT_MAX - 1);
-    this.#hash(user, at);
+    hashUser(user, this.#hash);
+    this.#first[at] = this.#hash.first;
+    this.#second[at] = this.#hash.second;
     this.#packed[at] = CODES[word] | (round << ROUND_SHIFT) | ((n < N_MAX ? n : N_MAX) << N_SHIFT);
     this.#at[at] = Date.now() - this.#beganMs;
     this.#written += 1;
@@ -43,9 +46,8 @@ export class RecentAttempts {
 
   /** Newest first. */
   of(user: string, limit: number, round?: number): Attempt[] {
-    // Beyond the ring's end stands one more place, for questions.
-    this.#hash(user, RECENT_MAX);
-    const [first, second] = [this.#first[RECENT_MAX], this.#second[RECENT_MAX]];
+    hashUser(user, this.#hash);
+    const { first, second } = this.#hash;
     const found: Attempt[] = [];
     const oldest = Math.max(0, this.#written - RECENT_MAX);
     for (let i = this.#written - 1; i >= oldest && found.length < limit; i -= 1) {
@@ -62,19 +64,6 @@ export class RecentAttempts {
       });
     }
     return found;
-  }
-
-  /** FNV-1a, and another one that mixes the letters in another way. */
-  #hash(user: string, at: number): void {
-    let first = 0x811c9dc5;
-    let second = 0x9e3779b9;
-    for (let i = 0; i < user.length; i += 1) {
-      const letter = user.charCodeAt(i);
-      first = Math.imul(first ^ letter, 0x01000193);
-      second = Math.imul((second + letter) | 0, 0x85ebca6b) ^ (second >>> 15);
-    }
-    this.#first[at] = first;
-    this.#second[at] = second;
   }
 
   /** All answers after this moment are remembered. */

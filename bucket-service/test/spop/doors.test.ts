@@ -7,6 +7,7 @@ import { httpDoor, STOCK_HEADER } from "../../src/doors/http.ts";
 import { Identity } from "../../src/doors/identity.ts";
 import type { WinsReader } from "../../src/grab/wins.ts";
 import { SpopClient, type Value } from "./client.ts";
+import { UserLimits } from "../../src/grab/limits.ts";
 import { fakeAgent, fakeWriter, OPENS_AT_MS, SECRET } from "./fake.ts";
 
 const TOKEN_SECRET = "token-secret-of-the-test";
@@ -25,6 +26,7 @@ t.test("any question gets the same answer through both doors", async (t) => {
       core,
       writer: fakeWriter,
       identity: new Identity([TOKEN_SECRET]),
+      limits: new UserLimits(() => 0),
       wins: {} as WinsReader,
       receipts: { take: async () => [], ready: () => true },
       opensAtMs: () => OPENS_AT_MS,

@@ -8,7 +8,8 @@
 -- wrk does not say to which request an answer belongs. So the work goes in passes over this thread's users: a pass
 -- ends when as many answers came as requests went out, and is repeated while some of them were `busy` (asking again
 -- is safe: who has won gets the same prize). While a pass waits for its last answers the idle connections must send
--- something: a request for a path that is not there, slowly; its 404 is told apart by its status.
+-- something: a request for a path that is not there, slowly; its 404 is told apart by its status. So it is too before a
+-- pass may begin: a user asks less often than the limit of five a second, also where a pass over few users takes no time.
 --
 --   grab n=1 .. per_user, each up to passes_max times  -->  result, up to passes_max times  -->  finished
 
@@ -26,6 +27,7 @@ local job = dofile(assert(os.getenv("HONGBAO_REHEARSE_JOB")))
 local LAST_ANSWERS_SECONDS_MAX = 5
 local FILLER_PAUSE_USEC = 1000
 local GATE_SECONDS_MAX = 10
+local PASS_SECONDS_MIN = 0.25
 
 local timeval = ffi.new("struct hongbao_timeval")
 local function now()
@@ -53,6 +55,7 @@ local phase, n, pass = "grab", 1, 1
 local cursor, sent, received, busy = 0, 0, 0, 0
 local filler_cursor = 0
 local waiting_since = nil
+local pass_began, not_before = 0, 0
 local first_part, last_part, filler_part
 
 function init()
@@ -74,6 +77,7 @@ end
 
 function enter(new_phase, new_n, new_pass)
   phase, n, pass = new_phase, new_n, new_pass
+  not_before = pass_began + PASS_SECONDS_MIN
   cursor, sent, received, busy, waiting_since = 0, 0, 0, 0, nil
   local call = phase == "grab" and "POST " .. job.grab .. "&n=" .. n or "GET " .. job.result
   local length = phase == "grab" and "Content-Length: 0\r\n" or ""
@@ -133,6 +137,10 @@ function request()
     return filler()
   end
   if cursor < #tokens and waiting_since == nil then
+    if cursor == 0 then
+      if now() < not_before then return filler() end
+      pass_began = now()
+    end
     cursor = cursor + 1
     sent = sent + 1
     return first_part .. tokens[cursor] .. last_part
@@ -188,7 +196,7 @@ end
 
 function response(status, _, body)
   if status == 404 or phase == "finished" then return end
-  -- Limited fillers look like limited requests; no more answers are taken than requests went out.
+  -- No more answers are taken than requests went out.
   if received >= sent then return end
   received = received + 1
   if phase == "grab" then take_grab(status, body) else take_result(status, body) end

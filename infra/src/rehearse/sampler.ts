@@ -38,7 +38,9 @@ interface Answer {
   body: string;
 }
 
-const PAUSE_MS = 15;
+const PAUSE_MS_MIN = 15;
+/** Below what a user may ask for, so that few users ask slowly instead of being limited. */
+const ASKS_PER_SECOND_MAX = 4;
 const ANSWER_MS_MAX = 10_000;
 const SAMPLES_MAX = 200_000;
 
@@ -85,12 +87,14 @@ export class Sampler {
   }
 
   async #client(): Promise<void> {
-    const { users, perUser, stop } = this.#job;
+    const { users, perUser, connections, stop } = this.#job;
+    const turnMs = (1000 * perUser) / ASKS_PER_SECOND_MAX;
+    const pauseMs = Math.max(PAUSE_MS_MIN, (turnMs * Math.min(connections, users.length)) / users.length);
     while ((!stop.aborted || this.#next < users.length) && this.#taken < SAMPLES_MAX) {
       const turn = this.#next++;
       const { user, token } = users[turn % users.length]!;
       for (let n = 1; n <= perUser; n++) await this.#grab(user, token, n);
-      await sleep(PAUSE_MS, undefined, { signal: stop }).catch(() => undefined);
+      await sleep(pauseMs, undefined, { signal: stop }).catch(() => undefined);
     }
   }
 
