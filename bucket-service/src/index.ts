@@ -11,9 +11,12 @@ export {
 export {
   askWhy,
   payoutClient,
+  switchesClient,
   usersClient,
   type BucketPayouts,
   type PayoutClient,
+  type SetClient,
+  type SwitchesClient,
   type UsersClient,
 } from "./admin/money-client.ts";
 export type { ExportRow } from "./payout/admin.ts";

@@ -42,6 +42,8 @@ import { RebuildScripts } from "./rebuild/rebuild-scripts.ts";
 import { connectRedis } from "./redis/connect.ts";
 import { bucketKeys } from "./redis/keys.ts";
 import { BucketStore, leftOf, phaseOf } from "./redis/scripts.ts";
+import { AckMode, journalCommitted } from "./switches/ack-mode.ts";
+import { SwitchKeeper, switchesPath } from "./switches/keeper.ts";
 import { RulesKeeper } from "./users/keeper.ts";
 import { UserRules, withRules } from "./users/rules.ts";
 import { whyRoutes } from "./users/why.ts";
@@ -76,6 +78,8 @@ export interface Frame {
   registry: Registry;
   /** What operators have set; read `current` where it counts. */
   switches: LiveSwitches;
+  /** Takes and keeps them. */
+  switchKeeper: SwitchKeeper;
 }
 
 /** Opens what a bucket process of this topology needs. Errors: BadInput, Unreachable. */
@@ -85,15 +89,26 @@ export function openFrame(topology: Topology, bucketId: string, role: Role, id: 
     const known = topology.buckets.map((candidate) => candidate.id).join(", ");
     throw new BadInput(`--bucket: found ${bucketId}, expected one of ${known} (${topology.path})`);
   }
+  const logger = createLogger({ role, id, bucket: bucketId });
+  const pack = openPack(topology.pack, { verify: true });
+  const switches = new LiveSwitches(bucketId);
+  const switchKeeper = new SwitchKeeper({
+    live: switches,
+    path: switchesPath(topology.path, bucketId, id),
+    event: pack.manifest.event.id,
+    packDigest: pack.digest,
+    onTrouble: (error) => logger.warn({ err: error }, "the copy of the switches is of no use"),
+  });
   return {
     topology,
     bucket,
     secrets: readSecrets(topology),
-    pack: openPack(topology.pack, { verify: true }),
+    pack,
     id,
-    logger: createLogger({ role, id, bucket: bucketId }),
+    logger,
     registry: createRegistry({ labels: { role, id, bucket: bucketId } }),
-    switches: new LiveSwitches(bucketId),
+    switches,
+    switchKeeper,
   };
 }
 
@@ -166,17 +181,19 @@ export async function startService(
     store,
     bucketFence({ pool, store, packDigest: pack.digest, rounds: pack.manifest.rounds.length }),
   );
-  const durable =
-    manifest.event.ack === "database" ? new DurableWait(store.client, store.keys.journal) : null;
-  const commits =
-    durable === null
-      ? null
-      : hearCommits(
-          connectRedis(bucket, secrets.redis, { name: `${frame.id}-commits`, blocking: true }),
-          store.keys.committed,
-          durable,
-        );
-  const probe = mysqlProbe(pool, (up) => durable?.setMysqlUp(up));
+  const durable = new DurableWait(store.client, store.keys.journal);
+  const ack = new AckMode({
+    switches: frame.switches,
+    event: manifest.event.ack,
+    committed: () => journalCommitted(store, durable),
+    hear: () =>
+      hearCommits(
+        connectRedis(bucket, secrets.redis, { name: `${frame.id}-commits`, blocking: true }),
+        store.keys.committed,
+        durable,
+      ),
+  });
+  const probe = mysqlProbe(pool, (up) => durable.setMysqlUp(up));
   const writer = new AnswerWriter(pack, bucket.id, secrets.receipt[0]!);
   const slots = bucketOfSlot(topology);
   const own = topology.buckets.indexOf(bucket);
@@ -187,6 +204,8 @@ export async function startService(
     rounds: manifest.rounds,
     journalMax: manifest.event.journalMax,
     durable,
+    ack,
+    switches: frame.switches,
     ownsUser: (user) => slots[slotOf(user)] === own,
     observe: batchObserver(registry),
   });
@@ -194,7 +213,7 @@ export async function startService(
     store,
     pool,
     rounds: manifest.rounds,
-    databaseOnly: durable !== null,
+    ack: () => ack.state,
     redisTrusted: () => view.trust === "ok",
   });
   const operators = operatorDesks(frame, store, pool, view);
@@ -230,6 +249,7 @@ export async function startService(
       bucketRoutes({ frame, roles: ["grab"], store, pool, view, mysqlUp: probe.up })(router);
       payoutRoutes({ pool, pack, bucket: bucket.id })(router);
       keeper.routes()(router);
+      frame.switchKeeper.routes()(router);
       operators.routes(router);
       whyRoutes({ bucket: bucket.id, id: frame.id, pack, pool, users, rules, recent, wins })(router);
     },
@@ -259,7 +279,7 @@ export async function startService(
       operators.receipts.stop();
       view.stop();
       probe.stop();
-      commits?.stop();
+      ack.stop();
       frame.switches.stop();
       await end();
     },
@@ -294,7 +314,10 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
     pool,
     pack,
     consumer: place.id,
-    ack: pack.manifest.event.ack,
+    ack: () => {
+      const { ack } = frame.switches.current;
+      return ack === "event" ? pack.manifest.event.ack : ack;
+    },
     scripts: operators.scripts,
     observer: {
       persisted: (count, milliseconds) => {
@@ -322,6 +345,7 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
     routes: (router) => {
       bucketRoutes({ frame, roles: ["persist"], store, pool, view, mysqlUp: probe.up })(router);
       payoutRoutes({ pool, pack, bucket: bucket.id })(router);
+      frame.switchKeeper.routes()(router);
       operators.routes(router);
       whyRoutes({ bucket: bucket.id, id: frame.id, pack, pool })(router);
     },

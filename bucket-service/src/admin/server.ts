@@ -12,6 +12,8 @@ export interface AdminParts {
   registry: Registry;
   /** Whether the process can do its work; the text says what it waits for. */
   ready: () => { ready: boolean; why: string };
+  /** What anybody who reaches the port may see: no data and no secret. */
+  pages?: (router: Router) => void;
   /** The operator's routes; the secret has been checked when they run. */
   routes?: (router: Router) => void;
   onError?: (error: unknown) => void;
@@ -37,6 +39,7 @@ export function adminServer(parts: AdminParts): Server {
     context.set("content-type", parts.registry.contentType);
     context.body = await parts.registry.text();
   });
+  parts.pages?.(open);
   const guarded = new Router({ prefix: "/admin" });
   parts.routes?.(guarded);
   app.use(open.routes());
@@ -69,12 +72,15 @@ export class AdminError extends Error {
 }
 
 /** Reads a JSON object. Errors: AdminError 400 and 413. */
-export async function readJson(context: Koa.Context): Promise<Record<string, unknown>> {
+export async function readJson(
+  context: Koa.Context,
+  bytesMax = BODY_BYTES_MAX,
+): Promise<Record<string, unknown>> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of context.req as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > BODY_BYTES_MAX) throw new AdminError(413, `body: found more than ${BODY_BYTES_MAX} bytes`);
+    if (bytes > bytesMax) throw new AdminError(413, `body: found more than ${bytesMax} bytes`);
     chunks.push(chunk);
   }
   try {
