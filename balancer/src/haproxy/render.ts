@@ -16,6 +16,7 @@ import { MAPS } from "./maps.ts";
 import { POLICY } from "./policy.ts";
 import { siteBackend, siteIsElsewhere } from "./site-backend.ts";
 import { agentsBackend, spoeFile } from "./spoe.ts";
+import { globalVariableLines, SHUT, STANDARD_VARIABLES, type SwitchVariables } from "./switched.ts";
 
 /** What the renderer takes from a pack's manifest. */
 export interface RoundRules {
@@ -33,6 +34,8 @@ export interface RenderOptions {
   connectionsMax?: number;
   /** `spop`, the default: ask the services by SPOE first (spoe.ts). `http`: every grab goes by HTTP. */
   door?: Door;
+  /** What switches say at this moment, for a HAProxy that starts. */
+  variables?: SwitchVariables;
 }
 
 /** Environment variables of the HAProxy process that hold the keys of the users' tokens. */
@@ -70,6 +73,8 @@ export function render(
       },
       ...(spoe === null ? [] : [agentsBackend(bucket)]),
     ]),
+    { head: `backend bucket_${SHUT.busy}`, lines: [answerIf("busy", "")] },
+    { head: `backend bucket_${SHUT.ended}`, lines: [answerIf("ended", "")] },
     { head: "frontend metrics", lines: metricsLines() },
   ];
   return `# Rendered from the topology by "hongbao balancer render"; changes belong there.\n${sections.map(sectionText).join("")}`;
@@ -85,7 +90,11 @@ function restrictedRounds(rounds: RoundRules[]): number[] {
   return rounds.filter(({ groups }) => groups !== null).map(({ id }) => id);
 }
 
-function globalLines({ threads, connectionsMax = POLICY.connectionsMax }: RenderOptions): string[] {
+function globalLines({
+  threads,
+  connectionsMax = POLICY.connectionsMax,
+  variables = STANDARD_VARIABLES,
+}: RenderOptions): string[] {
   for (const [name, value] of Object.entries({ threads, connectionsMax })) {
     if (value !== undefined && !(Number.isInteger(value) && value >= 1)) {
       throw new BadInput(`haproxy: ${name}: found ${value}, expected a whole number from 1`);
@@ -101,6 +110,7 @@ function globalLines({ threads, connectionsMax = POLICY.connectionsMax }: Render
     `.if defined(${TOKEN_KEY_PREVIOUS})`,
     `set-var proc.token_key_previous env(${TOKEN_KEY_PREVIOUS})`,
     ".endif",
+    ...globalVariableLines(variables),
     // HAProxy remembers what matched what; for patterns against what differs from user to user that costs more than it saves.
     "tune.pattern.cache-size 0",
     "ssl-default-bind-options ssl-min-ver TLSv1.2",
@@ -165,6 +175,7 @@ function publicLines(topology: Topology, rounds: RoundRules[]): string[] {
     "",
     "# The user's bucket.",
     `http-request set-var(txn.bucket) var(txn.user),crc32,mod(${topology.slots}),map_str(${MAPS.slots})`,
+    `http-request set-var(txn.bucket) var(txn.bucket),map_str(${MAPS.switches}) if { var(txn.state) -m str switched }`,
     "use_backend site if { var(txn.site) -m found }",
     "use_backend bucket_%[var(txn.bucket)]",
   ];

@@ -12,6 +12,7 @@ import { MAPS, mapText, pushedMaps, slotsMap, type RoundWord } from "../../src/h
 import { Master } from "../../src/haproxy/master.ts";
 import { render, TOKEN_KEY, TOKEN_KEY_PREVIOUS, type RoundRules } from "../../src/haproxy/render.ts";
 import { reconcileMap } from "../../src/haproxy/runtime.ts";
+import { switchView } from "../../src/haproxy/switched.ts";
 
 export const KEY = "0123456789abcdef0123456789abcdef";
 export const PREVIOUS_KEY = "fedcba9876543210fedcba9876543210";
@@ -150,6 +151,8 @@ export interface Rig {
   master: Master;
   setRounds(rounds: Record<string, string>): Promise<void>;
   setStocks(stocks: Record<string, string>): Promise<void>;
+  /** Where the grabs of a bucket go in a `switched` round. */
+  setPlaces(places: Record<string, string>): Promise<void>;
   grab(round: number | string, user: string, query?: string): Promise<Answer>;
 }
 
@@ -235,6 +238,7 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
   );
   writeWhole(dir, MAPS.stocks, "");
   writeWhole(dir, MAPS.ended, "");
+  writeWhole(dir, MAPS.switches, mapText(switchView([], Object.keys(laidOut.services), 0).places));
   const [current = KEY, previous] = options.keys ?? [KEY];
   const master = new Master({
     dir,
@@ -251,6 +255,7 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
     master,
     setRounds: (rounds) => set(MAPS.rounds, Object.fromEntries(roundsMap(rounds))),
     setStocks: (stocks) => set(MAPS.stocks, stocks),
+    setPlaces: (places) => set(MAPS.switches, places),
     grab: (round, user, query = "k=key") =>
       ask(port, `/v1/rounds/${round}/grab?${query}`, { method: "POST", headers: bearer(user) }),
   };
