@@ -79,7 +79,7 @@ export class PushedSet<S extends { v: number }> {
   readonly #tidy: (set: S) => SetChange<S> | null;
   readonly #told: Told<S>[];
   readonly #stopping = new AbortController();
-  #record: { set: S; change: LogEntry; etag: string } | null = null;
+  #record: { set: S; change: LogEntry; text: string; etag: string } | null = null;
   #loggedV = 0;
   #wake: () => void = () => undefined;
   #loop: Promise<void> = Promise.resolve();
@@ -149,10 +149,10 @@ export class PushedSet<S extends { v: number }> {
     const atMs = Math.max(1, Math.round(this.#parts.nowMs()));
     const change = { ...who, what, atMs, ...(round === undefined ? {} : { round }) };
     const condition = etag === null ? { ifNoneMatch: true as const } : { ifMatch: etag };
-    const value = JSON.stringify({ ...set, change });
-    const stored = await this.#parts.store.put(this.#kind.record, value, condition);
+    const text = JSON.stringify({ ...set, change });
+    const stored = await this.#parts.store.put(this.#kind.record, text, condition);
     if (stored === null) return false;
-    this.#record = { set, change, etag: stored };
+    this.#record = { set, change, text, etag: stored };
     await this.#log();
     return true;
   }
@@ -196,12 +196,16 @@ export class PushedSet<S extends { v: number }> {
   async look(): Promise<void> {
     const found = await this.#parts.store.get(this.#kind.record);
     if (found === null) this.#record = null;
-    else if (found.etag !== this.#record?.etag) {
-      const value = JSON.parse(found.value) as { change?: unknown };
-      const change = changeSchema.parse(value.change) as LogEntry;
-      this.#record = { set: this.#kind.schema.parse(value), change, etag: found.etag };
+    else {
+      const { value: text, etag } = found;
+      this.#record = { ...(text === this.#record?.text ? this.#record : this.#read(text)), text, etag };
     }
     await this.#log();
+  }
+
+  #read(text: string): { set: S; change: LogEntry } {
+    const value = JSON.parse(text) as { change?: unknown };
+    return { set: this.#kind.schema.parse(value), change: changeSchema.parse(value.change) as LogEntry };
   }
 
   /** A lost record comes back from the processes, and one that is older than what they obey becomes the newest. */

@@ -114,7 +114,7 @@ export class SwitchDesk {
   }
 
   /** An operator's word. Throws BadInput and Unreachable. */
-  order(wish: SwitchWish & { value: string; forMs: number }): Promise<SwitchSet> {
+  async order(wish: SwitchWish & { value: string; forMs: number }): Promise<SwitchSet> {
     const { value, bucket, forMs, by, why } = wish;
     const name = this.#check(wish);
     const trouble = switchTrouble(name, value, bucket);
