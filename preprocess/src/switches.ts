@@ -139,8 +139,8 @@ export const switchPolicy = Object.freeze({
   forMsStandard: 30 * 60_000,
   byLengthMax: 100,
   whyLengthMax: 300,
-  /** Of a set as JSON; each character may take six bytes there. */
-  bytesMax: 1_000_000,
+  /** Of a set as JSON: it is one record of the control store, with a word about its last change, and one admin request. */
+  bytesMax: 60_000,
 });
 
 const settingSchema = z
@@ -207,7 +207,7 @@ export function valuesOf(
   return values as SwitchValues;
 }
 
-/** The set after an operator's word. Throws RangeError when it would be too many. Pure. */
+/** The set after an operator's word. Throws RangeError when it would be too much. Pure. */
 export function setSwitch(set: SwitchSet, setting: SwitchSetting): SwitchSet {
   const others = set.settings.filter(
     ({ name, bucket }) => name !== setting.name || bucket !== setting.bucket,
@@ -217,7 +217,11 @@ export function setSwitch(set: SwitchSet, setting: SwitchSetting): SwitchSet {
       `switches: found ${others.length} already, expected at most ${switchPolicy.settingsMax}`,
     );
   }
-  return { v: set.v + 1, settings: [...others, setting] };
+  const next = { v: set.v + 1, settings: [...others, setting] };
+  const bytes = Buffer.byteLength(JSON.stringify(next));
+  if (bytes > switchPolicy.bytesMax)
+    throw new RangeError(`switches: found ${bytes} bytes in all, expected at most ${switchPolicy.bytesMax}`);
+  return next;
 }
 
 /** The set without a switch: in one bucket, or (bucket null) wherever it is set. `gone` is what that was. Pure. */

@@ -249,7 +249,7 @@ async function lostRecord(t: Test, s: Scene): Promise<void> {
   await s.set("gate", "7");
   const control = join(s.cluster.state, "control");
   const record = readdirSync(control, { recursive: true, encoding: "utf8" }).find((path) =>
-    path.endsWith("/switches"),
+    path.endsWith("/switches.record"),
   );
   rmSync(join(control, record!), { recursive: true });
   await soon("the record", async () => {

@@ -72,15 +72,12 @@ export class AdminError extends Error {
 }
 
 /** Reads a JSON object. Errors: AdminError 400 and 413. */
-export async function readJson(
-  context: Koa.Context,
-  bytesMax = BODY_BYTES_MAX,
-): Promise<Record<string, unknown>> {
+export async function readJson(context: Koa.Context): Promise<Record<string, unknown>> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of context.req as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > bytesMax) throw new AdminError(413, `body: found more than ${bytesMax} bytes`);
+    if (bytes > BODY_BYTES_MAX) throw new AdminError(413, `body: found more than ${BODY_BYTES_MAX} bytes`);
     chunks.push(chunk);
   }
   try {

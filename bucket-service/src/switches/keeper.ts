@@ -5,13 +5,7 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Router } from "@koa/router";
-import {
-  errorCode,
-  switchPolicy,
-  switchSetSchema,
-  type LiveSwitches,
-  type SwitchSet,
-} from "@hongbao/preprocess";
+import { errorCode, switchSetSchema, type LiveSwitches, type SwitchSet } from "@hongbao/preprocess";
 import { z } from "zod";
 import { AdminError, readJson } from "../admin/server.ts";
 
@@ -62,7 +56,7 @@ export class SwitchKeeper {
         context.body = { ...live.set, values: live.current };
       });
       router.put("/switches", async (context) => {
-        const set = switchSetSchema.safeParse(await readJson(context, switchPolicy.bytesMax));
+        const set = switchSetSchema.safeParse(await readJson(context));
         if (!set.success) throw new AdminError(400, z.prettifyError(set.error));
         const { written } = this.push(set.data);
         context.status = set.data.v < live.set.v ? 409 : 200;
