@@ -3,25 +3,13 @@ import type { Server as NetServer } from "node:net";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Connection, Pool } from "mysql2/promise";
-import { createLogger, createRegistry, type Registry } from "@hongbao/monitoring";
-import {
-  BadInput,
-  LiveSwitches,
-  Unreachable,
-  bucketOfSlot,
-  loadUserTable,
-  openPack,
-  readSecrets,
-  slotOf,
-  type BucketPlace,
-  type Pack,
-  type Secrets,
-  type Topology,
-} from "@hongbao/preprocess";
+import type { Registry } from "@hongbao/monitoring";
+import { Unreachable, bucketOfSlot, loadUserTable, slotOf, type Pack } from "@hongbao/preprocess";
 import { rebuildRoutes } from "./admin/rebuild-routes.ts";
 import { bucketRoutes } from "./admin/routes.ts";
 import { adminServer } from "./admin/server.ts";
 import { bookMetrics } from "./audit/live.ts";
+import type { Frame } from "./frame.ts";
 import { GrabDesk } from "./doors/grab-desk.ts";
 import { httpDoor } from "./doors/http.ts";
 import { Identity } from "./doors/identity.ts";
@@ -43,10 +31,11 @@ import { connectRedis } from "./redis/connect.ts";
 import { bucketKeys } from "./redis/keys.ts";
 import { BucketStore, leftOf, phaseOf } from "./redis/scripts.ts";
 import { AckMode, journalCommitted } from "./switches/ack-mode.ts";
-import { SwitchKeeper, switchesPath } from "./switches/keeper.ts";
 import { RulesKeeper } from "./users/keeper.ts";
 import { UserRules, withRules } from "./users/rules.ts";
 import { whyRoutes } from "./users/why.ts";
+
+export { openFrame, type Frame, type Role } from "./frame.ts";
 
 /** Time-outs of the doors; Node's keep-alive must outlast HAProxy's, or a reused connection is reset under a request. */
 export const doorPolicy = {
@@ -59,57 +48,9 @@ export const doorPolicy = {
   finishMsMax: 5_000,
 } as const;
 
-export type Role = "grab" | "persist" | "payout";
-type Logger = ReturnType<typeof createLogger>;
-
 export interface RunningPart {
   /** Drains and stops; resolves when nothing is left running. */
   stop(): Promise<void>;
-}
-
-/** What every role of a bucket process needs, made once. */
-export interface Frame {
-  topology: Topology;
-  bucket: BucketPlace;
-  secrets: Secrets;
-  pack: Pack;
-  id: string;
-  logger: Logger;
-  registry: Registry;
-  /** What operators have set; read `current` where it counts. */
-  switches: LiveSwitches;
-  /** Takes and keeps them. */
-  switchKeeper: SwitchKeeper;
-}
-
-/** Opens what a bucket process of this topology needs. Errors: BadInput, Unreachable. */
-export function openFrame(topology: Topology, bucketId: string, role: Role, id: string): Frame {
-  const bucket = topology.buckets.find((candidate) => candidate.id === bucketId);
-  if (bucket === undefined) {
-    const known = topology.buckets.map((candidate) => candidate.id).join(", ");
-    throw new BadInput(`--bucket: found ${bucketId}, expected one of ${known} (${topology.path})`);
-  }
-  const logger = createLogger({ role, id, bucket: bucketId });
-  const pack = openPack(topology.pack, { verify: true });
-  const switches = new LiveSwitches(bucketId);
-  const switchKeeper = new SwitchKeeper({
-    live: switches,
-    path: switchesPath(topology.path, bucketId, id),
-    event: pack.manifest.event.id,
-    packDigest: pack.digest,
-    onTrouble: (error) => logger.warn({ err: error }, "the copy of the switches is of no use"),
-  });
-  return {
-    topology,
-    bucket,
-    secrets: readSecrets(topology),
-    pack,
-    id,
-    logger,
-    registry: createRegistry({ labels: { role, id, bucket: bucketId } }),
-    switches,
-    switchKeeper,
-  };
 }
 
 function roundIds(pack: Pack): number[] {

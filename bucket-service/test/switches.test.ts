@@ -20,13 +20,13 @@ function desk(w: World, admin: string) {
   let set: SwitchSet = NO_SWITCHES;
   return {
     client,
-    async put(name: SwitchName, value: string, fields: { forMs?: number; bucket?: string } = {}) {
+    put: async (name: SwitchName, value: string, fields: { forMs?: number; bucket?: string } = {}) => {
       const atMs = Date.now();
       const { forMs = 60_000, bucket = null } = fields;
       set = setSwitch(set, { name, bucket, value, untilMs: atMs + forMs, atMs, by: "ann", why: "" });
       return client.put(set);
     },
-    async clear() {
+    clear: async () => {
       set = { v: set.v + 1, settings: [] };
       return client.put(set);
     },
@@ -93,7 +93,7 @@ async function isKept(t: Test, w: World): Promise<void> {
     packDigest: w.pack.digest,
     onTrouble: (error) => troubles.push(error),
   });
-  const { v, settings } = JSON.parse(text).set as SwitchSet;
+  const { v, settings } = (JSON.parse(text) as { set: SwitchSet }).set;
   t.same(keeper.push({ v, settings }), { applied: true, written: false });
   t.same(keeper.push({ v: v + 1, settings }), { applied: true, written: false });
   t.equal(live.current.ended, true);

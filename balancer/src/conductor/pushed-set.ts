@@ -205,7 +205,7 @@ export class PushedSet<S extends { v: number }> {
 
   #read(text: string): { set: S; change: LogEntry } {
     const value = JSON.parse(text) as { change?: unknown };
-    return { set: this.#kind.schema.parse(value), change: changeSchema.parse(value.change) as LogEntry };
+    return { set: this.#kind.schema.parse(value), change: changeSchema.parse(value.change) };
   }
 
   /** A lost record comes back from the processes, and one that is older than what they obey becomes the newest. */

@@ -154,7 +154,7 @@ export class Feed {
     try {
       const { id } = this.#parts;
       const said = { as: id, switches: String(this.#obeyed), rate: String(this.#requestsPerS) };
-      const response = await fetch(`http://${admin}/admin/balancer?${new URLSearchParams(said)}`, {
+      const response = await fetch(`http://${admin}/admin/balancer?${new URLSearchParams(said).toString()}`, {
         headers: { authorization: `Bearer ${this.#parts.operatorSecret}` },
         signal: AbortSignal.timeout(ASK_MS_MAX),
       });

@@ -27,10 +27,10 @@ interface Scene {
   user(bucket: number): string;
   /** The word, or the payout state after a win. */
   grab(user: string, round?: number): Promise<string>;
-  get(user: string, path: string): Promise<Record<string, unknown>>;
+  get: (user: string, path: string) => Promise<Record<string, unknown>>;
   /** The word of a service's own HTTP door. */
   door(bucket: number, user: string): Promise<string>;
-  operator(admin: string, path: string, body?: object): Promise<Record<string, unknown>>;
+  operator: (admin: string, path: string, body?: object) => Promise<Record<string, unknown>>;
   /** Sets or clears (value null) without a command's start-up time. */
   set(name: string, value: string | null, fields?: { bucket?: string; forMs?: number }): Promise<void>;
   json(args: string[]): Promise<Record<string, unknown>>;
