@@ -6,7 +6,8 @@
  *
  * Grabs wait for MySQL from the first moment of `settling`. But what was told without waiting, by this process or by one that
  * heard of the change a moment later, may not be in MySQL yet: until it is, `/result` must not deny it, and it must not tell
- * what nobody was told either (grab/wins.ts). A process that starts does not know what was told before, so it settles, too.
+ * what nobody was told either (grab/wins.ts). A process that starts does not know what was told before, so it settles, too,
+ * unless the event says `database` and no switch was ever set.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LiveSwitches, SwitchValues } from "@hongbao/preprocess";
@@ -41,6 +42,10 @@ export class AckMode {
   constructor(parts: AckModeParts) {
     this.#parts = parts;
     this.#obey(parts.switches.current);
+    if (this.waits && parts.switches.set.v === 0) {
+      this.#change += 1;
+      this.#state = "database";
+    }
     parts.switches.onChange((values) => this.#obey(values));
   }
 
