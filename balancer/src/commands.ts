@@ -15,6 +15,7 @@ import type { ReleaseOptions } from "./operate/release.ts";
 import type { RevealOptions } from "./operate/reveal.ts";
 import type { RoundAction, RoundListOptions, RoundOptions } from "./operate/round.ts";
 import type { StatusOptions } from "./operate/status.ts";
+import type { SwitchListOptions, SwitchOptions, SwitchSetOptions } from "./operate/switch.ts";
 import type { UserListOptions, UserOptions } from "./operate/user.ts";
 import type { WhyOptions } from "./operate/why.ts";
 
@@ -23,6 +24,7 @@ export function register(program: Command): void {
   registerLooks(program);
   registerRounds(program);
   registerUsers(program);
+  registerSwitches(program);
   registerPayouts(program);
   registerLosses(program);
   registerProcesses(program);
@@ -141,6 +143,28 @@ function registerUsers(program: Command): void {
     .addOption(json())
     .action(async (id: string | undefined, options: UserListOptions) =>
       (await import("./operate/user.ts")).runUserList(id, options),
+    );
+}
+
+function registerSwitches(program: Command): void {
+  const parent = parentCommand(program, "switch", "live settings that change the logic without a restart");
+  where(parent.command("list").description("every switch: its value, who set it, how long it holds"))
+    .addOption(json())
+    .action(async (options: SwitchListOptions) =>
+      (await import("./operate/switch.ts")).runSwitchList(options),
+    );
+  withOperator(where(parent.command("set <name> [value]").description("set a switch; it returns by itself")))
+    .option("--bucket <id>", "only in this bucket (default: in all)")
+    .option("--for <duration>", "how long, 1s to 7d", "30m")
+    .addOption(json())
+    .action(async (name: string, value: string | undefined, options: SwitchSetOptions) =>
+      (await import("./operate/switch.ts")).runSwitchSet(name, value, options),
+    );
+  withOperator(where(parent.command("clear <name>").description("back to the default now")))
+    .option("--bucket <id>", "only what is set for this bucket (default: wherever it is set)")
+    .addOption(json())
+    .action(async (name: string, options: SwitchOptions) =>
+      (await import("./operate/switch.ts")).runSwitchClear(name, options),
     );
 }
 

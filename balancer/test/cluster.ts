@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Test } from "tap";
 import type { InOrder, OutOrder, RoundRecord } from "@hongbao/bucket-service";
 import { freePort } from "@hongbao/infra";
-import { SECRET_NAMES } from "@hongbao/preprocess";
+import { NO_SWITCHES, SECRET_NAMES, type SwitchSet } from "@hongbao/preprocess";
 import { closeServer, listenOn } from "../src/listen.ts";
 import { ModelBucket } from "./conductor/model.ts";
 
@@ -131,6 +131,7 @@ async function makePack(dir: string, topology: string, rounds: readonly string[]
 
 /** A bucket process's admin port, by the rules of the real one; the model decides. */
 async function serveAdmin(t: Test, bucket: ModelBucket): Promise<string> {
+  let switches: SwitchSet = NO_SWITCHES;
   const server = createServer((request, response) => {
     const answer = (status: number, body: unknown): void => {
       response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
@@ -140,6 +141,10 @@ async function serveAdmin(t: Test, bucket: ModelBucket): Promise<string> {
       if (request.headers.authorization !== `Bearer ${OPERATOR}`) return answer(401, {});
       if (request.url === "/admin/state") return answer(200, bucket.state());
       const body = async <T>(): Promise<T> => JSON.parse(await text(request)) as T;
+      if (request.url === "/admin/switches") {
+        if (request.method === "PUT") switches = await body();
+        return answer(200, switches);
+      }
       const [, moveId, half] = /^\/admin\/moves\/([\w.-]+)\/(out|in)$/.exec(request.url ?? "") ?? [];
       if (moveId !== undefined) {
         const order = { ...(await body<object>()), id: moveId };

@@ -2,6 +2,7 @@
 export {
   adminClient,
   type AdminClient,
+  type AdminParts,
   type AdminRound,
   type AdminState,
   type MoveAnswer,
@@ -11,9 +12,12 @@ export {
 export {
   askWhy,
   payoutClient,
+  switchesClient,
   usersClient,
   type BucketPayouts,
   type PayoutClient,
+  type SetClient,
+  type SwitchesClient,
   type UsersClient,
 } from "./admin/money-client.ts";
 export type { ExportRow } from "./payout/admin.ts";
@@ -37,7 +41,7 @@ export type { MoveKind } from "./moves/note.ts";
 export { countOf, type Run } from "./moves/runs.ts";
 export { answerTable, type AnswerWord } from "./grab/answers.ts";
 export { STOCK_HEADER, SECOND_PASS_HEADER } from "./doors/http.ts";
-export { AdminError, adminServer, readJson, type AdminParts } from "./admin/server.ts";
+export { AdminError, adminServer, readJson } from "./admin/server.ts";
 /** What HAProxy's configuration and the SPOP door must agree on. */
 export { spopPolicy } from "./doors/spop/agent.ts";
 export { VARIABLES as SPOP_VARIABLES } from "./doors/spop/ack.ts";

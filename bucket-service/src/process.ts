@@ -3,25 +3,13 @@ import type { Server as NetServer } from "node:net";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Connection, Pool } from "mysql2/promise";
-import { createLogger, createRegistry, type Registry } from "@hongbao/monitoring";
-import {
-  BadInput,
-  LiveSwitches,
-  Unreachable,
-  bucketOfSlot,
-  loadUserTable,
-  openPack,
-  readSecrets,
-  slotOf,
-  type BucketPlace,
-  type Pack,
-  type Secrets,
-  type Topology,
-} from "@hongbao/preprocess";
+import type { Registry } from "@hongbao/monitoring";
+import { Unreachable, bucketOfSlot, loadUserTable, slotOf, type Pack } from "@hongbao/preprocess";
 import { rebuildRoutes } from "./admin/rebuild-routes.ts";
 import { bucketRoutes } from "./admin/routes.ts";
 import { adminServer } from "./admin/server.ts";
 import { bookMetrics } from "./audit/live.ts";
+import type { Frame } from "./frame.ts";
 import { GrabDesk } from "./doors/grab-desk.ts";
 import { httpDoor } from "./doors/http.ts";
 import { Identity } from "./doors/identity.ts";
@@ -43,9 +31,12 @@ import { RebuildScripts } from "./rebuild/rebuild-scripts.ts";
 import { connectRedis } from "./redis/connect.ts";
 import { bucketKeys } from "./redis/keys.ts";
 import { BucketStore, leftOf, phaseOf } from "./redis/scripts.ts";
+import { AckMode, journalCommitted } from "./switches/ack-mode.ts";
 import { RulesKeeper } from "./users/keeper.ts";
 import { UserRules, withRules } from "./users/rules.ts";
 import { whyRoutes } from "./users/why.ts";
+
+export { openFrame, type Frame, type Role } from "./frame.ts";
 
 /** Time-outs of the doors; Node's keep-alive must outlast HAProxy's, or a reused connection is reset under a request. */
 export const doorPolicy = {
@@ -61,44 +52,9 @@ export const doorPolicy = {
   finishMsMax: 5_000,
 } as const;
 
-export type Role = "grab" | "persist" | "payout";
-type Logger = ReturnType<typeof createLogger>;
-
 export interface RunningPart {
   /** Drains and stops; resolves when nothing is left running. */
   stop(): Promise<void>;
-}
-
-/** What every role of a bucket process needs, made once. */
-export interface Frame {
-  topology: Topology;
-  bucket: BucketPlace;
-  secrets: Secrets;
-  pack: Pack;
-  id: string;
-  logger: Logger;
-  registry: Registry;
-  /** What operators have set; read `current` where it counts. */
-  switches: LiveSwitches;
-}
-
-/** Opens what a bucket process of this topology needs. Errors: BadInput, Unreachable. */
-export function openFrame(topology: Topology, bucketId: string, role: Role, id: string): Frame {
-  const bucket = topology.buckets.find((candidate) => candidate.id === bucketId);
-  if (bucket === undefined) {
-    const known = topology.buckets.map((candidate) => candidate.id).join(", ");
-    throw new BadInput(`--bucket: found ${bucketId}, expected one of ${known} (${topology.path})`);
-  }
-  return {
-    topology,
-    bucket,
-    secrets: readSecrets(topology),
-    pack: openPack(topology.pack, { verify: true }),
-    id,
-    logger: createLogger({ role, id, bucket: bucketId }),
-    registry: createRegistry({ labels: { role, id, bucket: bucketId } }),
-    switches: new LiveSwitches(bucketId),
-  };
 }
 
 function roundIds(pack: Pack): number[] {
@@ -159,7 +115,7 @@ export async function startService(
   frame: Frame,
   place: { http: string; spop: string; admin: string },
 ): Promise<RunningPart> {
-  const { bucket, secrets, pack, logger, registry, topology } = frame;
+  const { bucket, secrets, pack, logger, registry, topology, switches } = frame;
   const { manifest } = pack;
   const { store, pool, begin, end } = openStores(frame);
   const users = loadUserTable(pack, bucket.id);
@@ -170,21 +126,22 @@ export async function startService(
     store,
     bucketFence({ pool, store, packDigest: pack.digest, rounds: pack.manifest.rounds.length }),
   );
-  const durable =
-    manifest.event.ack === "database" ? new DurableWait(store.client, store.keys.journal) : null;
-  const commits =
-    durable === null
-      ? null
-      : hearCommits(
-          connectRedis(bucket, secrets.redis, { name: `${frame.id}-commits`, blocking: true }),
-          store.keys.committed,
-          durable,
-        );
-  const probe = mysqlProbe(pool, (up) => durable?.setMysqlUp(up));
+  const durable = new DurableWait(store.client, store.keys.journal);
+  const ack = new AckMode({
+    switches,
+    event: manifest.event.ack,
+    committed: () => journalCommitted(store, durable),
+    hear: () =>
+      hearCommits(
+        connectRedis(bucket, secrets.redis, { name: `${frame.id}-commits`, blocking: true }),
+        store.keys.committed,
+        durable,
+      ),
+  });
+  const probe = mysqlProbe(pool, (up) => durable.setMysqlUp(up));
   const writer = new AnswerWriter(pack, bucket.id, secrets.receipt[0]!);
   const slots = bucketOfSlot(topology);
   const own = topology.buckets.indexOf(bucket);
-  const { switches } = frame;
   const limits = new UserLimits(() => switches.current.limitUser);
   const core = new GrabCore({
     store,
@@ -193,16 +150,17 @@ export async function startService(
     rounds: manifest.rounds,
     journalMax: manifest.event.journalMax,
     durable,
+    ack,
+    switches,
     ownsUser: (user) => slots[slotOf(user)] === own,
     limits,
-    gate: () => switches.current.gate,
     observe: batchObserver(registry),
   });
   const wins = new WinsReader({
     store,
     pool,
     rounds: manifest.rounds,
-    databaseOnly: durable !== null,
+    ack: () => ack.state,
     redisTrusted: () => view.trust === "ok",
   });
   const operators = operatorDesks(frame, store, pool, view);
@@ -243,6 +201,7 @@ export async function startService(
       bucketRoutes({ frame, roles: ["grab"], store, pool, view, mysqlUp: probe.up })(router);
       payoutRoutes({ pool, pack, bucket: bucket.id })(router);
       keeper.routes()(router);
+      frame.switchKeeper.routes()(router);
       operators.routes(router);
       whyRoutes({ bucket: bucket.id, id: frame.id, pack, pool, users, rules, recent, wins })(router);
     },
@@ -272,7 +231,7 @@ export async function startService(
       operators.receipts.stop();
       view.stop();
       probe.stop();
-      commits?.stop();
+      ack.stop();
       switches.stop();
       await end();
     },
@@ -307,7 +266,10 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
     pool,
     pack,
     consumer: place.id,
-    ack: pack.manifest.event.ack,
+    ack: () => {
+      const { ack } = frame.switches.current;
+      return ack === "event" ? pack.manifest.event.ack : ack;
+    },
     scripts: operators.scripts,
     observer: {
       persisted: (count, milliseconds) => {
@@ -335,6 +297,7 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
     routes: (router) => {
       bucketRoutes({ frame, roles: ["persist"], store, pool, view, mysqlUp: probe.up })(router);
       payoutRoutes({ pool, pack, bucket: bucket.id })(router);
+      frame.switchKeeper.routes()(router);
       operators.routes(router);
       whyRoutes({ bucket: bucket.id, id: frame.id, pack, pool })(router);
     },

@@ -36,6 +36,8 @@ interface Definition {
   expected: string;
   /** One line for people. */
   effect: string;
+  /** It cannot be set for one bucket. */
+  isForAll?: true;
 }
 
 const ON_OFF = { on: true, off: false } as const;
@@ -93,6 +95,8 @@ export const SWITCHES = {
     standard: "50",
     expected: "1 to 100000 requests a second, or off",
     effect: "what one address may ask for without a valid token, a second; twice as much at once",
+    // Who has no token has no bucket.
+    isForAll: true,
   },
   gate: {
     field: "gate",
@@ -122,8 +126,22 @@ export const SWITCH_NAMES = Object.keys(SWITCHES) as SwitchName[];
 
 export const isSwitchName = (name: string): name is SwitchName => Object.hasOwn(SWITCHES, name);
 
+const definitionOf = (name: SwitchName): Definition => SWITCHES[name];
+
 /** What is obeyed while nobody has set anything. */
 export const STANDARD_SWITCHES = valuesOf([], null, 0);
+
+/** Bounds: the set is sent whole, and nothing that was set is forgotten for ever. */
+export const switchPolicy = Object.freeze({
+  settingsMax: 200,
+  forMsMin: 1_000,
+  forMsMax: 7 * 86_400_000,
+  forMsStandard: 30 * 60_000,
+  byLengthMax: 100,
+  whyLengthMax: 300,
+  /** Of a set as JSON: it is one record of the control store, with a word about its last change, and one admin request. */
+  bytesMax: 60_000,
+});
 
 const settingSchema = z
   .object({
@@ -134,10 +152,21 @@ const settingSchema = z
     /** ms since 1970: from then on the default holds again. */
     untilMs: z.int().positive(),
     atMs: z.int().positive(),
-    by: z.string().min(1).max(100),
-    why: z.string().max(1_000),
+    by: z.string().min(1).max(switchPolicy.byLengthMax),
+    why: z.string().max(switchPolicy.whyLengthMax),
   })
-  .refine(({ name, value }) => SWITCHES[name].read(value) !== null, { error: "not a value of this switch" });
+  .superRefine(({ name, value, bucket }, context) => {
+    const trouble = switchTrouble(name, value, bucket);
+    if (trouble !== null) context.addIssue(trouble);
+  });
+
+/** Why a switch cannot be set so, or null: names the switch, what was found and what is expected. */
+export function switchTrouble(name: SwitchName, value: string, bucket: string | null): string | null {
+  const { read, expected, isForAll } = definitionOf(name);
+  if (read(value) === null) return `${name}: found "${value}", expected ${expected}`;
+  if (isForAll && bucket !== null) return `${name}: found bucket ${bucket}, expected none: it counts for all`;
+  return null;
+}
 
 /** One switch that somebody has set. */
 export type SwitchSetting = z.infer<typeof settingSchema>;
@@ -145,13 +174,26 @@ export type SwitchSetting = z.infer<typeof settingSchema>;
 /** All settings under one version, which only grows. At most one setting a name and bucket. */
 export const switchSetSchema = z.object({
   v: z.int().min(0),
-  settings: z.array(settingSchema).max(500),
+  settings: z.array(settingSchema).max(switchPolicy.settingsMax),
 });
 export type SwitchSet = z.infer<typeof switchSetSchema>;
 
 export const NO_SWITCHES: SwitchSet = Object.freeze({ v: 0, settings: [] });
 
-/** What a bucket obeys at a moment: its own setting, else the one for all, else the default. Pure. */
+/** The text that a switch has in a bucket at a moment: the bucket's own setting, else the one for all, else the default. */
+function textOf(
+  settings: readonly SwitchSetting[],
+  name: SwitchName,
+  bucket: string | null,
+  nowMs: number,
+): string {
+  const live = settings.filter((each) => each.name === name && each.untilMs > nowMs);
+  const own = bucket === null ? undefined : live.find((each) => each.bucket === bucket);
+  const setting = own ?? live.find((each) => each.bucket === null);
+  return setting?.value ?? definitionOf(name).standard;
+}
+
+/** What a bucket obeys at a moment; null: what counts for all. Pure. */
 export function valuesOf(
   settings: readonly SwitchSetting[],
   bucket: string | null,
@@ -159,13 +201,51 @@ export function valuesOf(
 ): SwitchValues {
   const values: Partial<Record<keyof SwitchValues, unknown>> = {};
   for (const name of SWITCH_NAMES) {
-    const live = settings.filter((each) => each.name === name && each.untilMs > nowMs);
-    const own = bucket === null ? undefined : live.find((each) => each.bucket === bucket);
-    const setting = own ?? live.find((each) => each.bucket === null);
-    const { field, read, standard } = SWITCHES[name] as Definition;
-    values[field] = read(setting?.value ?? standard);
+    const { field, read } = definitionOf(name);
+    values[field] = read(textOf(settings, name, bucket, nowMs));
   }
   return values as SwitchValues;
+}
+
+/** The set after an operator's word. Throws RangeError when it would be too much. Pure. */
+export function setSwitch(set: SwitchSet, setting: SwitchSetting): SwitchSet {
+  const others = set.settings.filter(
+    ({ name, bucket }) => name !== setting.name || bucket !== setting.bucket,
+  );
+  if (others.length >= switchPolicy.settingsMax) {
+    throw new RangeError(
+      `switches: found ${others.length} already, expected at most ${switchPolicy.settingsMax}`,
+    );
+  }
+  const next = { v: set.v + 1, settings: [...others, setting] };
+  const bytes = Buffer.byteLength(JSON.stringify(next));
+  if (bytes > switchPolicy.bytesMax)
+    throw new RangeError(`switches: found ${bytes} bytes in all, expected at most ${switchPolicy.bytesMax}`);
+  return next;
+}
+
+/** The set without a switch: in one bucket, or (bucket null) wherever it is set. `gone` is what that was. Pure. */
+export function clearSwitch(
+  set: SwitchSet,
+  name: SwitchName,
+  bucket: string | null,
+): { set: SwitchSet; gone: SwitchSetting[] } {
+  return without(set, (each) => each.name === name && (bucket === null || each.bucket === bucket));
+}
+
+/** The set without what has had its time. Pure. */
+export function dropExpired(set: SwitchSet, nowMs: number): { set: SwitchSet; gone: SwitchSetting[] } {
+  return without(set, ({ untilMs }) => untilMs <= nowMs);
+}
+
+/** The same set when nothing goes. */
+function without(
+  set: SwitchSet,
+  goes: (setting: SwitchSetting) => boolean,
+): { set: SwitchSet; gone: SwitchSetting[] } {
+  const gone = set.settings.filter(goes);
+  if (gone.length === 0) return { set, gone };
+  return { set: { v: set.v + 1, settings: set.settings.filter((each) => !goes(each)) }, gone };
 }
 
 /** Node's timers take no more than this; a longer wait is cut into pieces. */

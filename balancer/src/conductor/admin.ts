@@ -1,7 +1,7 @@
 /** The controller's admin port: what the balancer pulls, what commands ask and order. */
 import type { Router } from "@koa/router";
 import { AdminError, readJson } from "@hongbao/bucket-service";
-import { BadInput, isUserId, Unreachable } from "@hongbao/preprocess";
+import { BadInput, isUserId, SWITCHES, switchPolicy, Unreachable } from "@hongbao/preprocess";
 import { z } from "zod";
 import type { BucketWatch } from "./bucket-watch.ts";
 import type { Conductor } from "./conductor.ts";
@@ -9,6 +9,7 @@ import { targetOf } from "./decide-moves.ts";
 import { closeNow, move, openNow, parseMoment, reveal, rollOver, type Wish } from "./requests.ts";
 import type { RoundRecord, Transfer } from "./records.ts";
 import type { Site } from "./site.ts";
+import type { SwitchDesk } from "./switches.ts";
 import type { UserRulesDesk } from "./user-rules.ts";
 
 const time = z.union([z.string().max(64), z.number().int().positive()]).nullish();
@@ -48,6 +49,23 @@ const userSchema = z.object({
   round: z.int().min(1).max(99).optional(),
 });
 
+const switchSchema = z.object({
+  by: z.string().min(1).max(switchPolicy.byLengthMax),
+  why: z.string().max(switchPolicy.whyLengthMax).default(""),
+  name: z.string().max(32),
+  bucket: z.string().max(32).nullish(),
+  /** Null: back to the default. */
+  value: z.string().max(32).nullable(),
+  forMs: z.number().default(switchPolicy.forMsStandard),
+});
+
+/** What a balancer says of itself with each pull. */
+const balancerSchema = z.object({
+  as: z.string().min(1).max(200),
+  switches: z.coerce.number().int().min(-1),
+  rate: z.coerce.number().min(0).max(1e9),
+});
+
 const revealSchema = z.object({
   by: z.string().min(1).max(100),
   why: z.string().max(1_000).default(""),
@@ -63,6 +81,7 @@ export interface AdminRoutesParts {
   buckets: BucketWatch[];
   site: () => Site | null;
   users: UserRulesDesk;
+  switches: SwitchDesk;
 }
 
 export function conductorRoutes(parts: AdminRoutesParts): (router: Router) => void {
@@ -74,7 +93,12 @@ export function conductorRoutes(parts: AdminRoutesParts): (router: Router) => vo
     router.get("/balancer", (context) => {
       const news = conductor.news();
       if (news === null) throw new AdminError(503, "the control store has not answered yet");
-      context.body = news;
+      const word = balancerSchema.safeParse(context.query).data;
+      if (word !== undefined) {
+        const { as: id, switches: v, rate } = word;
+        parts.switches.heard({ id, v: v < 0 ? null : v, requestsPerS: rate });
+      }
+      context.body = { ...news, switches: parts.switches.set };
     });
     for (const action of ["open", "close", "move", "rollover"] as const) {
       router.post(`/rounds/:round/${action}`, async (context) => {
@@ -100,6 +124,19 @@ export function conductorRoutes(parts: AdminRoutesParts): (router: Router) => vo
         throw new AdminError(400, `round: found ${round}, expected one of ${conductor.roundIds.join(", ")}`);
       }
       context.body = await ordered(() => parts.users.change({ user, round, rule }, { by, why }));
+    });
+    router.get("/switches", (context) => {
+      context.body = { ...parts.switches.state(), catalogue: CATALOGUE };
+    });
+    router.post("/switches", async (context) => {
+      const wish = switchSchema.safeParse(await readJson(context));
+      if (!wish.success) throw new AdminError(400, z.prettifyError(wish.error));
+      const { value, forMs, ...rest } = wish.data;
+      const who = { ...rest, bucket: rest.bucket ?? null };
+      const { switches } = parts;
+      context.body = await ordered<object>(() =>
+        value === null ? switches.clear(who) : switches.order({ ...who, value, forMs }),
+      );
     });
     router.post("/rounds/:round/reveal", async (context) => {
       const round = Number(context.params["round"]);
@@ -131,6 +168,14 @@ export function conductorRoutes(parts: AdminRoutesParts): (router: Router) => vo
     });
   };
 }
+
+/** For a page that offers them. */
+const CATALOGUE = Object.entries(SWITCHES).map(([name, { standard, expected, effect }]) => ({
+  name,
+  standard,
+  expected,
+  effect,
+}));
 
 /** 400: the order is wrong in itself or at this moment; 503: it cannot be carried out now. */
 async function ordered<T>(work: () => Promise<T>): Promise<T> {
@@ -178,7 +223,13 @@ async function order(
   });
 }
 
-function controllerState({ id, conductor, buckets, site }: AdminRoutesParts): Record<string, unknown> {
+function controllerState({
+  id,
+  conductor,
+  buckets,
+  site,
+  switches,
+}: AdminRoutesParts): Record<string, unknown> {
   const world = conductor.world();
   return {
     id,
@@ -199,6 +250,8 @@ function controllerState({ id, conductor, buckets, site }: AdminRoutesParts): Re
       mysql: seen.reachable ? (buckets[index]!.state?.mysql ?? "down") : "down",
       lagRows: buckets[index]!.state?.journal.waiting ?? null,
     })),
+    switches: switches.live().settings,
+    balancers: switches.balancers(),
     transfers: [
       ...world.transfers.filter(({ state }) => state === "done").slice(-DONE_SHOWN_MAX),
       ...world.transfers.filter(({ state }) => state !== "done"),

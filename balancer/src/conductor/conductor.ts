@@ -34,8 +34,8 @@ export interface ConductorParts {
   monotonicMs: () => number;
   wallMs: () => number;
   sleep: (ms: number) => Promise<void>;
-  /** Whether it may lend by itself (default: yes); orders are carried out in any case. */
-  lend?: () => boolean;
+  /** Whether a bucket may lend and borrow by itself (default: yes); orders are carried out in any case. */
+  lends?: (bucket: string) => boolean;
   onTick?: (seconds: number) => void;
   /** The control store failed, or works again (null). */
   onTrouble?: (error: unknown) => void;
@@ -117,7 +117,7 @@ export class Conductor {
       keys: this.#keys,
       plans: this.#parts.manifest.rounds,
       transfers: this.transfers.all(),
-      lend: this.#parts.lend?.() ?? true,
+      lends: this.#parts.lends ?? (() => true),
       self: this.#self,
     };
   }

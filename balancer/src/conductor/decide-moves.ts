@@ -185,12 +185,13 @@ interface Holder {
   free: number;
 }
 
-/** Buckets that give this round now and may lend or borrow. */
+/** Buckets that give this round now and may lend or borrow by themselves. */
 function holders(world: World, round: number): Holder[] {
   const record = world.records.get(round);
   if (record?.state !== "open") return [];
   return world.buckets.flatMap((bucket) => {
     const seen = bucket.rounds.get(round);
+    if (!world.lends(bucket.id)) return [];
     if (seen === undefined || seen.v !== record.v || seen.state !== "open" || !canMove(bucket)) return [];
     const leaving = world.transfers.filter(
       (each) => each.state === "leaving" && each.from === bucket.id && each.round === round,
@@ -205,8 +206,7 @@ function mayLend(world: World, round: number): boolean {
     (each) => each.kind === "lend" && each.round === round && !each.ordered,
   );
   return (
-    world.lend &&
-    world.buckets.length > 1 &&
+    world.buckets.filter(({ id }) => world.lends(id)).length > 1 &&
     made.length < lendPolicy.loansPerBucketMax * world.buckets.length
   );
 }
@@ -250,7 +250,7 @@ export function loanOf(lenderLeft: number, borrowerLeft: number): number {
  * what comes to another one may go on to this one.
  */
 export function mayCome(world: World, round: number, id?: string): boolean {
-  const lends = mayLend(world, round);
+  const lends = mayLend(world, round) && (id === undefined || world.lends(id));
   const isHere = (bucket: string): boolean => lends || id === undefined || bucket === id;
   if (world.transfers.some((each) => isUnderWay(each) && each.toRound === round && isHere(each.to)))
     return true;

@@ -63,8 +63,8 @@ export interface World {
   plans: RoundPlan[];
   /** All of them, those that are done too. */
   transfers: Transfer[];
-  /** Whether the conductor may lend by itself. */
-  lend: boolean;
+  /** Whether a bucket may lend and borrow by itself. */
+  lends: (bucket: string) => boolean;
   /** Who is acting, for the log. */
   self: string;
 }

@@ -1,6 +1,14 @@
 /** `hongbao controller`: the edge of the conductor. Everything is read and checked here. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { adminClient, AdminError, adminServer, usersClient } from "@hongbao/bucket-service";
+import {
+  adminClient,
+  AdminError,
+  adminServer,
+  switchesClient,
+  usersClient,
+  type AdminParts,
+  type SetClient,
+} from "@hongbao/bucket-service";
 import { createLogger, createRegistry, type Logger, type Registry } from "@hongbao/monitoring";
 import {
   BadInput,
@@ -19,9 +27,12 @@ import { conductorRoutes } from "./admin.ts";
 import { BucketWatch } from "./bucket-watch.ts";
 import { Conductor } from "./conductor.ts";
 import { eventStore, randomKey, Records } from "./records.ts";
-import { UserRulesDesk, type RuledProcess } from "./user-rules.ts";
+import { adminPages } from "./admin-pages.ts";
+import type { ObedientProcess } from "./pushed-set.ts";
 import { buildSite } from "./site-files.ts";
 import { siteHandler, startSite, type Site } from "./site.ts";
+import { SwitchDesk } from "./switches.ts";
+import { UserRulesDesk } from "./user-rules.ts";
 
 export interface ControllerOptions {
   id: string;
@@ -51,13 +62,20 @@ export async function startController(options: ControllerOptions): Promise<{ sto
   const { operator } = readSecrets(topology, ["operator"]);
   const logger = createLogger({ role: "controller", id: place.id });
   const registry = createRegistry({ labels: { role: "controller", id: place.id } });
-  const { conductor, buckets, users } = await makeConductor(topology, place.id, operator, logger, registry);
+  const { conductor, buckets, users, switches } = await makeConductor(
+    topology,
+    place.id,
+    operator,
+    logger,
+    registry,
+  );
   let site: Site | null = null;
   const admin = adminServer({
     operatorSecret: operator,
     registry,
     ready: () => ({ ready: conductor.epoch !== null, why: "the control store has not answered" }),
-    routes: conductorRoutes({ id: place.id, conductor, buckets, site: () => site, users }),
+    pages: adminPages(),
+    routes: conductorRoutes({ id: place.id, conductor, buckets, site: () => site, users, switches }),
     onError: (error) => {
       // What a caller is told is the caller's matter.
       if (!(error instanceof AdminError)) logger.error({ err: error }, "an admin request failed");
@@ -66,6 +84,7 @@ export async function startController(options: ControllerOptions): Promise<{ sto
   await listenOn(admin, place.admin);
   conductor.start();
   users.start();
+  switches.start();
   if (!siteIsElsewhere(topology.balancer.site)) {
     const address = new URL(topology.balancer.site);
     const handler = siteHandler(buildSite(), conductor);
@@ -77,6 +96,7 @@ export async function startController(options: ControllerOptions): Promise<{ sto
     async stop() {
       await site?.stop();
       await users.stop();
+      await switches.stop();
       await conductor.stop();
       await closeServer(admin);
     },
@@ -89,7 +109,12 @@ async function makeConductor(
   operatorSecret: string,
   logger: Logger,
   registry: Registry,
-): Promise<{ conductor: Conductor; buckets: BucketWatch[]; users: UserRulesDesk }> {
+): Promise<{
+  conductor: Conductor;
+  buckets: BucketWatch[];
+  users: UserRulesDesk;
+  switches: SwitchDesk;
+}> {
   const pack = openPack(topology.pack, { verify: false, memoryBytesMax: 0 });
   const { manifest, digest } = pack;
   pack.close();
@@ -118,6 +143,7 @@ async function makeConductor(
     monotonicMs,
     wallMs: () => Date.now(),
     sleep: (ms) => sleep(ms),
+    lends: (bucket) => switches.lends(bucket),
     onTick: (seconds) => registry.histogram("controller_tick_seconds").observe({}, seconds),
     onTrouble: (error) => {
       if (error === null) logger.info("the control store answers");
@@ -142,26 +168,40 @@ async function makeConductor(
       if (nowMs !== null) registry.gauge("clock_offset_seconds").set({ bucket }, (nowMs - Date.now()) / 1000);
     }
   });
-  const users = new UserRulesDesk({
+  const pushed = {
     store: eventStore(store, manifest.event.id, digest),
-    processes: topology.buckets.flatMap((bucket) => ruledProcesses(bucket, operatorSecret)),
     nowMs: () => conductor.nowMs(),
     monotonicMs,
     self: `controller ${id}`,
+    onTrouble: (error: unknown) => logger.error({ err: error }, "a set cannot be kept; it is tried again"),
+  };
+  const processes = <S>(
+    client: (parts: AdminParts) => SetClient<S>,
+    roles: PushedRole[],
+  ): ObedientProcess<S>[] =>
+    topology.buckets.flatMap((bucket) =>
+      roles
+        .flatMap((role) => placesOf(bucket, role))
+        .map(({ id, admin }) => ({
+          bucket: bucket.id,
+          id,
+          client: client({ admin, operatorSecret, timeoutMs: ADMIN_MS_MAX }),
+        })),
+    );
+  const users = new UserRulesDesk({ ...pushed, processes: processes(usersClient, ["services", "payout"]) });
+  const switches: SwitchDesk = new SwitchDesk({
+    ...pushed,
+    processes: processes(switchesClient, ["services", "persist", "payout"]),
+    buckets: topology.buckets.map(({ id }) => id),
   });
-  return { conductor, buckets, users };
+  return { conductor, buckets, users, switches };
 }
 
-/** Those that obey user rules. */
-function ruledProcesses(
-  { id: bucket, services, payout }: BucketPlace,
-  operatorSecret: string,
-): RuledProcess[] {
-  return [...(Array.isArray(services) ? services : []), ...payout].map(({ id, admin }) => ({
-    bucket,
-    id,
-    client: usersClient({ admin, operatorSecret, timeoutMs: ADMIN_MS_MAX }),
-  }));
+type PushedRole = "services" | "persist" | "payout";
+
+function placesOf(bucket: BucketPlace, role: PushedRole): { id: string; admin: string }[] {
+  const places = bucket[role];
+  return Array.isArray(places) ? places : [];
 }
 
 /** Services first; persist knows its bucket as well when all of them are gone. Throws BadInput. */

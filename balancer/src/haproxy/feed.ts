@@ -3,12 +3,20 @@
  * into the running one. The way in lives on with the last word when no controller answers.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { KNOWN, readIfThere, writeWhole } from "./files.ts";
+import { KNOWN, KNOWN_SWITCHES, readIfThere, writeWhole } from "./files.ts";
 import { MAPS, mapText, pushedMaps } from "./maps.ts";
 import type { BalancerNews, KnownRounds } from "./news.ts";
 import { mergeNews, readKnown, readNews, roundsView } from "./news.ts";
 import type { Runtime } from "./runtime.ts";
-import { reconcileMap } from "./runtime.ts";
+import { reconcileMap, reconcileVariables, requestRate } from "./runtime.ts";
+import {
+  mergeSwitches,
+  readKnownSwitches,
+  switchView,
+  type KnownSwitches,
+  type SwitchVariables,
+  type SwitchView,
+} from "./switched.ts";
 
 const PULL_MS = 250;
 const ASK_MS_MAX = 1_000;
@@ -22,9 +30,13 @@ const FIRST_WORD_MS_MAX = 2_000;
 export interface FeedPlan {
   event: string | null;
   rounds: number[] | null;
+  /** Of the topology. */
+  buckets: string[];
 }
 
 export interface FeedParts {
+  /** Who pulls, for people. */
+  id: string;
   dir: string;
   /** `host:port` of every controller. */
   controllers: { id: string; admin: string }[];
@@ -32,6 +44,9 @@ export interface FeedParts {
   plan: FeedPlan;
   /** Null while HAProxy is not running. */
   runtime: () => Runtime | null;
+  /** HAProxy's next start should find these in its configuration. */
+  onVariables?: (variables: SwitchVariables) => void;
+  nowMs?: () => number;
   onTrouble?: (what: string, error: unknown) => void;
 }
 
@@ -48,6 +63,13 @@ export class Feed {
   readonly #stopping = new AbortController();
   #plan: FeedPlan;
   #known: KnownRounds | null;
+  #switches: KnownSwitches | null;
+  /** The version of the switches that HAProxy obeys; -1: not known. */
+  #obeyed = -1;
+  #requestsPerS = 0;
+  #variables = "";
+  #wanted = "";
+  #triedAtMs = -Infinity;
   #written = "";
   #comparedAtMs = -Infinity;
   #pushing = false;
@@ -59,10 +81,24 @@ export class Feed {
     this.#plan = parts.plan;
     this.#voices = parts.controllers.map(({ id, admin }) => ({ id, admin, news: null, atMs: -Infinity }));
     this.#known = readKnown(readIfThere(parts.dir, KNOWN) ?? "", parts.plan.event);
+    this.#switches = readKnownSwitches(readIfThere(parts.dir, KNOWN_SWITCHES) ?? "", parts.plan.event);
+    this.#variables = JSON.stringify(this.variables);
   }
 
   get known(): KnownRounds | null {
     return this.#known;
+  }
+  get switches(): KnownSwitches | null {
+    return this.#switches;
+  }
+  /** What the configuration of a HAProxy that starts now should say. */
+  get variables(): SwitchVariables {
+    return this.#view().variables;
+  }
+
+  #view(): SwitchView {
+    const nowMs = (this.#parts.nowMs ?? Date.now)();
+    return switchView(this.#switches?.set.settings ?? [], this.#plan.buckets, nowMs);
   }
 
   /** Since when no controller was heard, in ms; Infinity before the first word. */
@@ -87,7 +123,6 @@ export class Feed {
   setPlan(plan: FeedPlan): void {
     this.#plan = plan;
     this.#merge();
-    this.#writeFiles();
   }
 
   /** After HAProxy started or reloaded: it read the files, perhaps a moment before they changed. */
@@ -107,6 +142,8 @@ export class Feed {
         this.#merge();
         this.#firstWord?.();
       }
+      // The time of a setting may be over, whoever answers.
+      else this.#writeFiles();
       await this.#push();
       const restMs = Math.max(0, PULL_MS - (performance.now() - began));
       await sleep(restMs, undefined, { signal }).catch(() => undefined);
@@ -115,7 +152,9 @@ export class Feed {
 
   async #ask(admin: string): Promise<BalancerNews | null> {
     try {
-      const response = await fetch(`http://${admin}/admin/balancer`, {
+      const { id } = this.#parts;
+      const said = { as: id, switches: String(this.#obeyed), rate: String(this.#requestsPerS) };
+      const response = await fetch(`http://${admin}/admin/balancer?${new URLSearchParams(said).toString()}`, {
         headers: { authorization: `Bearer ${this.#parts.operatorSecret}` },
         signal: AbortSignal.timeout(ASK_MS_MAX),
       });
@@ -128,22 +167,35 @@ export class Feed {
   #merge(): void {
     const sinceMs = performance.now() - FRESH_MS;
     const fresh = this.#voices.flatMap(({ news, atMs }) => (news !== null && atMs >= sinceMs ? [news] : []));
-    const before = JSON.stringify(this.#known);
     this.#known = mergeNews(this.#known, fresh, this.#parts.plan.event);
-    if (JSON.stringify(this.#known) === before) return;
+    this.#switches = mergeSwitches(this.#switches, fresh, this.#parts.plan.event);
     this.#writeFiles();
-    this.#comparedAtMs = -Infinity;
   }
 
+  #maps(): { maps: ReturnType<typeof pushedMaps>; places: Map<string, string>; variables: SwitchVariables } {
+    const { word, places, variables } = this.#view();
+    return { maps: pushedMaps(roundsView(this.#known, this.#plan.rounds, word)), places, variables };
+  }
+
+  /** Where something is to be changed; then HAProxy is told at once, too. */
   #writeFiles(): void {
-    const maps = pushedMaps(roundsView(this.#known, this.#plan.rounds));
-    const texts = { rounds: mapText(maps.rounds), stocks: mapText(maps.stocks) };
-    const all = JSON.stringify([texts, this.#known]);
-    if (all === this.#written) return;
+    const { maps, places, variables } = this.#maps();
+    const texts = { rounds: mapText(maps.rounds), stocks: mapText(maps.stocks), places: mapText(places) };
+    const all = JSON.stringify([texts, variables, this.#known, this.#switches]);
+    const nowMs = performance.now();
+    if (all === this.#written || (all === this.#wanted && nowMs - this.#triedAtMs < COMPARE_MS)) return;
+    if (all !== this.#wanted) this.#comparedAtMs = -Infinity;
+    this.#wanted = all;
+    this.#triedAtMs = nowMs;
     try {
+      if (JSON.stringify(variables) !== this.#variables) this.#parts.onVariables?.(variables);
+      this.#variables = JSON.stringify(variables);
+      writeWhole(this.#parts.dir, MAPS.switches, texts.places);
       writeWhole(this.#parts.dir, MAPS.rounds, texts.rounds);
       writeWhole(this.#parts.dir, MAPS.stocks, texts.stocks);
       if (this.#known !== null) writeWhole(this.#parts.dir, KNOWN, JSON.stringify(this.#known));
+      if (this.#switches !== null)
+        writeWhole(this.#parts.dir, KNOWN_SWITCHES, JSON.stringify(this.#switches));
       this.#written = all;
     } catch (error) {
       // A full disk must not keep HAProxy from hearing it now.
@@ -154,18 +206,26 @@ export class Feed {
   async #push(): Promise<void> {
     const runtime = this.#parts.runtime();
     const isDue = performance.now() - this.#comparedAtMs >= COMPARE_MS;
+    if (runtime === null) this.#obeyed = -1;
     if (runtime === null || this.#pushing || !isDue) return;
     this.#pushing = true;
     const comparedAtMs = performance.now();
     this.#comparedAtMs = comparedAtMs;
     try {
-      const maps = pushedMaps(roundsView(this.#known, this.#plan.rounds));
+      const { maps, places, variables } = this.#maps();
+      const v = this.#switches?.set.v ?? 0;
+      // Before the rounds: nobody is sent to look up what is not there.
+      await reconcileMap(runtime, MAPS.switches, places);
+      await reconcileVariables(runtime, variables);
       const stocksChanged = await reconcileMap(runtime, MAPS.stocks, maps.stocks);
       await reconcileMap(runtime, MAPS.rounds, maps.rounds);
+      this.#obeyed = v;
       // What was learned of older stocks is never looked up again; it only takes room.
       if (stocksChanged > 0) await runtime.command(`clear map ${MAPS.ended}`);
+      this.#requestsPerS = await requestRate(runtime, "public");
     } catch (error) {
       this.#comparedAtMs = -Infinity;
+      this.#obeyed = -1;
       this.#parts.onTrouble?.("telling haproxy", error);
     } finally {
       this.#pushing = false;

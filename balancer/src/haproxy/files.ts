@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 export const CONFIG = "haproxy.cfg";
 export const CONFIG_DRAFT = "haproxy.cfg.new";
 export const KNOWN = "known.json";
+export const KNOWN_SWITCHES = "switches.json";
 
 /** Writes a file in one step: HAProxy and a restarted `balancer run` read the old one or the new one, never a half. */
 export function writeWhole(dir: string, name: string, text: string): void {

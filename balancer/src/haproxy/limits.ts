@@ -7,22 +7,14 @@
  * for long is so many requests a second, at once those of two seconds; only requests that were let through are counted.
  * The users' table costs a grab about 4 us, nearly all of it for making the entry and letting it expire.
  */
-import { STANDARD_SWITCHES } from "@hongbao/preprocess";
 import { answerIf } from "./answers.ts";
+import type { SwitchVariables } from "./switched.ts";
 
-export interface LimitFigures {
-  /** Requests a second; 0: any number. */
-  user: number;
-  ip: number;
-}
-
-export const STANDARD_LIMITS: LimitFigures = Object.freeze({
-  user: STANDARD_SWITCHES.limitUser,
-  ip: STANDARD_SWITCHES.limitIp,
-});
-
-/** The variables that hold them in a HAProxy process. */
-export const LIMIT_VARIABLES = { user: "proc.limit_user", ip: "proc.limit_ip" } as const;
+/** The variables of a HAProxy process that hold the figures. */
+const LIMIT_VARIABLES = { user: "proc.limit_user", ip: "proc.limit_ip" } as const satisfies Record<
+  string,
+  keyof SwitchVariables
+>;
 
 const POLICY = Object.freeze({
   /** The rates are taken over so long; who was silent as long has all of it again, so an entry need not live longer. */
@@ -44,11 +36,6 @@ const POLICY = Object.freeze({
 const USERS = "limit_users";
 const STRANGERS = "limit_strangers";
 const VISITORS = "limit_visitors";
-
-/** Lines of the global section: what holds until somebody says something else. */
-export function limitFigures({ user, ip }: LimitFigures): string[] {
-  return [`set-var ${LIMIT_VARIABLES.user} int(${user})`, `set-var ${LIMIT_VARIABLES.ip} int(${ip})`];
-}
 
 /** Each table needs a section to stand in. */
 export function limitTables(): { head: string; lines: string[] }[] {

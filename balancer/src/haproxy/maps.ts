@@ -3,7 +3,8 @@
  * socket. Paths are relative to the directory that HAProxy runs in.
  *
  *   slots.map    slot                      → bucket          fixed by the topology
- *   rounds.map   path of a round's call    → live | over     pushed; a round that is not here does not exist
+ *   rounds.map   path of a round's call    → live | over | switched   pushed; a round that is not here does not exist
+ *   switches.map bucket                    → bucket | :busy | :ended   pushed; looked up for `switched` rounds (switched.ts)
  *   stocks.map   round/bucket              → stock number    pushed; only grows
  *   ended.map    round/bucket/stock/key    → ms since 1970   learned from answers; ended until then
  *
@@ -19,9 +20,10 @@ export const MAPS = Object.freeze({
   rounds: "maps/rounds.map",
   stocks: "maps/stocks.map",
   ended: "maps/ended.map",
+  switches: "maps/switches.map",
 });
 
-export type RoundWord = "live" | "over";
+export type RoundWord = "live" | "over" | "switched";
 
 /** By path and not by number: whoever comes when all is over costs one look-up, and nothing is cut out of the path. */
 export const grabPath = (round: number): string => `/v1/rounds/${round}/grab`;

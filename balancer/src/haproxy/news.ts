@@ -5,8 +5,9 @@
  * controller that was frozen, or answers late, cannot end a round again to which stock has come since. While no
  * controller answers, the last word stands.
  */
+import { switchSetSchema } from "@hongbao/preprocess";
 import { z } from "zod";
-import type { RoundsView } from "./maps.ts";
+import type { RoundsView, RoundWord } from "./maps.ts";
 
 const newsSchema = z.object({
   event: z.string(),
@@ -20,6 +21,8 @@ const newsSchema = z.object({
       stocks: z.record(z.string(), z.int().min(0)),
     }),
   ),
+  /** A set that this balancer does not understand must not keep it from the rest. */
+  switches: switchSetSchema.optional().catch(undefined),
 });
 
 /** The answer of a controller's `GET /admin/balancer`. */
@@ -94,14 +97,19 @@ function sameStocks(a: Record<string, number>, b: Record<string, number>): boole
 /**
  * The maps' content. `rounds` are the pack's: a round exists as soon as the pack says so. A HAProxy that knows neither
  * pack nor controllers lets every possible round through; the services know better.
+ * @param live what a round that is not over is; another word while a switch is set.
  */
-export function roundsView(known: KnownRounds | null, rounds: number[] | null): RoundsView {
+export function roundsView(
+  known: KnownRounds | null,
+  rounds: number[] | null,
+  live: RoundWord = "live",
+): RoundsView {
   const all = Array.from({ length: 99 }, (_, index) => index + 1);
   const view: RoundsView = { rounds: new Map(), stocks: new Map() };
-  for (const id of rounds ?? (known === null ? all : [])) view.rounds.set(id, "live");
+  for (const id of rounds ?? (known === null ? all : [])) view.rounds.set(id, live);
   for (const { id, over, stocks } of known?.rounds ?? []) {
     if (rounds !== null && !rounds.includes(id)) continue;
-    view.rounds.set(id, over ? "over" : "live");
+    view.rounds.set(id, over ? "over" : live);
     for (const [bucket, stock] of Object.entries(stocks)) view.stocks.set(`${id}/${bucket}`, stock);
   }
   return view;

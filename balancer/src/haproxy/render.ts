@@ -13,20 +13,12 @@ import { BadInput, TOKEN_PATTERNS } from "@hongbao/preprocess";
 import { answerIf, errorPages } from "./answers.ts";
 import { bucketBackend, listedBucket, roundsAcl } from "./bucket-backend.ts";
 import { cookieAttributes, corsRules, pageOrigin } from "./cors.ts";
-import {
-  limitFigures,
-  limitTables,
-  STANDARD_LIMITS,
-  STRANGERS_BACKEND,
-  strangersBackend,
-  turnAway,
-  userLimit,
-  type LimitFigures,
-} from "./limits.ts";
+import { limitTables, STRANGERS_BACKEND, strangersBackend, turnAway, userLimit } from "./limits.ts";
 import { MAPS } from "./maps.ts";
 import { POLICY } from "./policy.ts";
 import { siteBackend, siteIsElsewhere } from "./site-backend.ts";
 import { agentsBackend, spoeFile } from "./spoe.ts";
+import { globalVariableLines, SHUT, STANDARD_VARIABLES, type SwitchVariables } from "./switched.ts";
 
 /** What the renderer takes from a pack's manifest. */
 export interface RoundRules {
@@ -44,8 +36,8 @@ export interface RenderOptions {
   connectionsMax?: number;
   /** `spop`, the default: ask the services by SPOE first (spoe.ts). `http`: every grab goes by HTTP. */
   door?: Door;
-  /** What HAProxy begins with; default: the switches' defaults. */
-  limits?: LimitFigures;
+  /** What switches say at this moment, for a HAProxy that starts. */
+  variables?: SwitchVariables;
 }
 
 /** Environment variables of the HAProxy process that hold the keys of the users' tokens. */
@@ -88,6 +80,8 @@ export function render(
       },
       ...(spoe === null ? [] : [agentsBackend(bucket)]),
     ]),
+    { head: `backend bucket_${SHUT.busy}`, lines: [answerIf("busy", "")] },
+    { head: `backend bucket_${SHUT.ended}`, lines: [answerIf("ended", "")] },
     { head: "frontend metrics", lines: metricsLines() },
   ];
   return `# Rendered from the topology by "hongbao balancer render"; changes belong there.\n${sections.map(sectionText).join("")}`;
@@ -103,8 +97,11 @@ function restrictedRounds(rounds: RoundRules[]): number[] {
   return rounds.filter(({ groups }) => groups !== null).map(({ id }) => id);
 }
 
-function globalLines(options: RenderOptions): string[] {
-  const { threads, connectionsMax = POLICY.connectionsMax, limits = STANDARD_LIMITS } = options;
+function globalLines({
+  threads,
+  connectionsMax = POLICY.connectionsMax,
+  variables = STANDARD_VARIABLES,
+}: RenderOptions): string[] {
   for (const [name, value] of Object.entries({ threads, connectionsMax })) {
     if (value !== undefined && !(Number.isInteger(value) && value >= 1)) {
       throw new BadInput(`haproxy: ${name}: found ${value}, expected a whole number from 1`);
@@ -120,7 +117,7 @@ function globalLines(options: RenderOptions): string[] {
     `.if defined(${TOKEN_KEY_PREVIOUS})`,
     `set-var proc.token_key_previous env(${TOKEN_KEY_PREVIOUS})`,
     ".endif",
-    ...limitFigures(limits),
+    ...globalVariableLines(variables),
     // HAProxy remembers what matched what; for patterns against what differs from user to user that costs more than it saves.
     "tune.pattern.cache-size 0",
     "ssl-default-bind-options ssl-min-ver TLSv1.2",
@@ -190,6 +187,7 @@ function publicLines(topology: Topology, rounds: RoundRules[]): string[] {
     "",
     "# The user's bucket.",
     `http-request set-var(txn.bucket) var(txn.user),crc32,mod(${topology.slots}),map_str(${MAPS.slots})`,
+    `http-request set-var(txn.bucket) var(txn.bucket),map_str(${MAPS.switches}) if { var(txn.state) -m str switched }`,
     "use_backend site if { var(txn.site) -m found }",
     `use_backend ${STRANGERS_BACKEND} if !{ var(txn.signed) -m found }`,
     "use_backend bucket_%[var(txn.bucket)]",

@@ -1,6 +1,7 @@
 /** `hongbao balancer run`: one HAProxy, its maps, and an admin port. The edge: everything is read and checked here. */
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { request, type Server } from "node:http";
+import { hostname } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { AdminError, adminServer } from "@hongbao/bucket-service";
 import { createLogger, createRegistry, type Logger, type Registry } from "@hongbao/monitoring";
@@ -22,6 +23,7 @@ import { roundsView } from "./news.ts";
 import { connectionsFor } from "./policy.ts";
 import { render, TOKEN_KEY, TOKEN_KEY_PREVIOUS, type RenderOptions } from "./render.ts";
 import { SPOP_KEY, spoeFile } from "./spoe.ts";
+import { STANDARD_VARIABLES, switchView, type SwitchVariables } from "./switched.ts";
 
 export interface RunOptions {
   topology?: string;
@@ -56,7 +58,8 @@ export async function startBalancer(options: RunOptions): Promise<RunningBalance
   const logger = createLogger({ role: "balancer", id: topology.balancer.listen });
   const registry = createRegistry({ labels: { role: "balancer", id: topology.balancer.listen } });
   mkdirSync(join(dir, "maps"), { recursive: true, mode: 0o700 });
-  writeFiles(dir, topology, chosen, CONFIG);
+  /** The topology that HAProxy runs with. */
+  const used = { topology };
 
   const master = new Master({
     dir,
@@ -66,14 +69,17 @@ export async function startBalancer(options: RunOptions): Promise<RunningBalance
     onUp: () => void feed.compare(),
   });
   const feed: Feed = new Feed({
+    id: `${hostname()} ${topology.balancer.listen}`,
     dir,
     controllers: topology.controllers,
     operatorSecret: operator,
     plan: planOf(topology),
     runtime: () => (master.running ? master.runtime : null),
+    onVariables: (variables) => writeConfig(dir, used.topology, chosen, CONFIG, variables),
     onTrouble: (what, error) => logger.warn({ err: error }, `${what} failed; it is tried again`),
   });
-  const reload = reloader({ path, dir, chosen, master, feed, registry, logger });
+  writeFiles(dir, topology, chosen, CONFIG, feed.variables);
+  const reload = reloader({ path, dir, chosen, used, master, feed, registry, logger });
   const admin = await startAdmin({ topology, operator, master, feed, registry, logger, reload });
   try {
     await feed.start();
@@ -121,9 +127,13 @@ export function readManifest(pack: string): PackManifest | null {
   }
 }
 
-function planOf({ pack }: Topology): FeedPlan {
+function planOf({ pack, buckets }: Topology): FeedPlan {
   const manifest = readManifest(pack);
-  return { event: manifest?.event.id ?? null, rounds: manifest?.rounds.map(({ id }) => id) ?? null };
+  return {
+    event: manifest?.event.id ?? null,
+    rounds: manifest?.rounds.map(({ id }) => id) ?? null,
+    buckets: buckets.map(({ id }) => id),
+  };
 }
 
 /** Keys go to HAProxy by its environment; a file or a command line would show them. */
@@ -148,25 +158,40 @@ function serversOf({ buckets }: Topology): number {
 }
 
 /** Maps first, so that whoever reads the configuration finds them. What was pushed into the maps before stays. */
-export function writeFiles(dir: string, topology: Topology, chosen: Choice, config: string): void {
-  const options = {
-    connectionsMax: connectionsFor(filesMax(), serversOf(topology)),
-    ...chosen,
-  };
+export function writeFiles(
+  dir: string,
+  topology: Topology,
+  chosen: Choice,
+  config: string,
+  variables: SwitchVariables = STANDARD_VARIABLES,
+): void {
   writeWhole(dir, MAPS.slots, slotsMap(topology));
   if (chosen.door !== "http") {
     const spoe = spoeFile(topology.buckets);
     writeWhole(dir, spoe.name, spoe.text);
   }
-  const { rounds } = planOf(topology);
+  const { rounds, buckets } = planOf(topology);
   const unknown = {
     [MAPS.rounds]: mapText(pushedMaps(roundsView(null, rounds)).rounds),
     [MAPS.stocks]: "",
     [MAPS.ended]: "",
+    [MAPS.switches]: mapText(switchView([], buckets, 0).places),
   };
   for (const [name, text] of Object.entries(unknown)) {
     if (!existsSync(join(dir, name))) writeWhole(dir, name, text);
   }
+  writeConfig(dir, topology, chosen, config, variables);
+}
+
+function writeConfig(
+  dir: string,
+  topology: Topology,
+  chosen: Choice,
+  config: string,
+  variables: SwitchVariables,
+): void {
+  const connectionsMax = connectionsFor(filesMax(), serversOf(topology));
+  const options = { connectionsMax, variables, ...chosen };
   writeWhole(dir, config, render(topology, readManifest(topology.pack), options));
 }
 
@@ -175,22 +200,24 @@ function reloader(parts: {
   path: string;
   dir: string;
   chosen: Choice;
+  used: { topology: Topology };
   master: Master;
   feed: Feed;
   registry: Registry;
   logger: Logger;
 }): () => Promise<void> {
-  const { path, dir, chosen, master, feed, registry, logger } = parts;
+  const { path, dir, chosen, used, master, feed, registry, logger } = parts;
   const reloads = registry.counter("balancer_reloads_total");
   let last: Promise<void> = Promise.resolve();
   const once = async (): Promise<void> => {
     try {
       const topology = readTopology(path);
       const keys = readKeys(topology);
-      writeFiles(dir, topology, chosen, CONFIG_DRAFT);
+      writeFiles(dir, topology, chosen, CONFIG_DRAFT, feed.variables);
       await master.check(CONFIG_DRAFT, keys);
       feed.setPlan(planOf(topology));
       renameSync(join(dir, CONFIG_DRAFT), join(dir, CONFIG));
+      used.topology = topology;
       await master.reload(keys);
       reloads.inc({ outcome: "done" });
       logger.info({ pid: master.pid }, "reloaded");
@@ -237,6 +264,7 @@ async function startAdmin(parts: {
           url: topology.balancer.url,
           heardMsAgo,
           known: feed.known,
+          switches: feed.switches?.set ?? null,
         };
       });
       router.post("/reload", async (context) => {

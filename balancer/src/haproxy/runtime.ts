@@ -54,6 +54,31 @@ export async function showMap(runtime: Runtime, map: string): Promise<Map<string
   return entries;
 }
 
+/** Makes variables of the process what they should be. Errors: Unreachable. */
+export async function reconcileVariables(runtime: Runtime, wanted: object): Promise<void> {
+  const names = Object.keys(wanted);
+  const found = await runtime.command(names.map((name) => `get var ${name}`).join("; "));
+  const values = new Map(
+    Array.from(found.matchAll(/^(\S+): type=sint value=<(-?\d+)>$/gm), ([, name, value]) => [
+      name,
+      Number(value),
+    ]),
+  );
+  const commands = Object.entries(wanted).flatMap(([name, value]) =>
+    values.get(name) === value ? [] : [`set var ${name} int(${value})`],
+  );
+  if (commands.length === 0) return;
+  // So HAProxy 2.6 calls the command; it is what its successors have without that word.
+  const answer = (await runtime.command(["experimental-mode on", ...commands].join("; "))).trim();
+  if (answer !== "") throw new Unreachable(`haproxy runtime socket: ${answer}`);
+}
+
+/** Requests of the last second that came in at a frontend. Errors: Unreachable. */
+export async function requestRate(runtime: Runtime, frontend: string): Promise<number> {
+  const [names, values] = (await runtime.command(`show stat ${frontend} 1 -1`)).trim().split("\n");
+  return Number(values?.split(",")[names?.split(",").indexOf("req_rate") ?? -1] ?? 0);
+}
+
 /**
  * Makes a map what it should be and answers how many entries differed. Each entry is changed in one step, so no request
  * sees a half; asking HAProxy what it has, instead of remembering what it was told, makes restarts nothing special.

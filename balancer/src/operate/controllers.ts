@@ -8,6 +8,7 @@ import {
   type Topology,
 } from "@hongbao/preprocess";
 import { z } from "zod";
+import { settingSchema } from "./switch-words.ts";
 
 const ASK_MS_MAX = 5_000;
 
@@ -60,6 +61,10 @@ const stateSchema = z.object({
       lagRows: z.number().nullable(),
     }),
   ),
+  /** What is set at this moment. */
+  switches: z.array(settingSchema),
+  /** HAProxies, as far as they were heard lately; v is the version of the switches that they obey. */
+  balancers: z.array(z.object({ id: z.string(), v: z.number().nullable(), requestsPerS: z.number() })),
   /** Those under way, and some that were done last. */
   transfers: z.array(transfer),
   rounds: z.array(

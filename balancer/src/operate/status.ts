@@ -1,6 +1,6 @@
 /** `hongbao status`: one look at every process and store of a topology. */
 import { dirname } from "node:path";
-import { adminClient, type AdminState } from "@hongbao/bucket-service";
+import { adminClient, switchesClient, type AdminState } from "@hongbao/bucket-service";
 import {
   findTopology,
   print,
@@ -13,9 +13,11 @@ import {
   type BucketPlace,
   type ClusterFile,
   type Secrets,
+  type Topology,
 } from "@hongbao/preprocess";
 import { readControllerState, type ControllerTransfer } from "./controllers.ts";
 import { movingTo, transferLine } from "./move-words.ts";
+import { inOrder, settingLine, type ShownSetting } from "./switch-words.ts";
 
 export interface StatusOptions {
   topology?: string;
@@ -57,6 +59,8 @@ export interface StatusReport {
   }[];
   /** Prizes on their way to another bucket or round; null when no controller tells. */
   transfers: ControllerTransfer[] | null;
+  /** What is set; null when no controller and no service tells. */
+  switches: ShownSetting[] | null;
 }
 
 /** Asks everything at once; what does not answer is down, never an error. Throws Unreachable without a topology. */
@@ -90,9 +94,23 @@ export async function readStatus(options: StatusOptions): Promise<StatusReport> 
     buckets: buckets.map(({ status }) => status),
     rounds: roundsOf(states, transfers ?? []),
     transfers,
+    switches: told === undefined ? await askServices(topology, secrets.operator) : inOrder(told.switches),
   };
   report.state = overall(report, cluster);
   return report;
+}
+
+/** Without a controller: what the services obey. */
+async function askServices({ buckets }: Topology, operatorSecret: string): Promise<ShownSetting[] | null> {
+  const services = buckets.flatMap(({ services }) => (Array.isArray(services) ? services : []));
+  const ask = ({ admin }: { admin: string }) =>
+    switchesClient({ admin, operatorSecret, timeoutMs: ASK_MS_MAX })
+      .get()
+      .catch(() => null);
+  const sets = (await Promise.all(services.map(ask))).filter((set) => set !== null);
+  if (sets.length === 0) return null;
+  const { settings } = sets.reduce((best, set) => (set.v > best.v ? set : best));
+  return inOrder(settings.filter(({ untilMs }) => untilMs > Date.now()));
 }
 
 /** The running local cluster, when it is the one that this topology belongs to. */
@@ -255,4 +273,5 @@ export async function runStatus(options: StatusOptions): Promise<void> {
     rounds.push([String(id), state, String(issued), String(left), String(moving)]);
   print(table(rounds));
   for (const transfer of report.transfers ?? []) print(transferLine(transfer));
+  for (const setting of report.switches ?? []) print(settingLine(setting, Date.now()));
 }

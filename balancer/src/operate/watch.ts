@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { print, table } from "@hongbao/preprocess";
 import { stopSignal } from "../listen.ts";
 import { transferLine, underWay } from "./move-words.ts";
+import { inOrder, settingLine } from "./switch-words.ts";
 import { openControllers, type ControllerRound, type ControllerState, type Where } from "./controllers.ts";
 
 const REDRAW_MS = 500;
@@ -15,19 +16,28 @@ export interface Sight {
   /** By round: how long after the opening its start file was first seen through the balancer. */
   startFileMs: Map<number, number>;
   balancer: "ok" | "down";
+  /** Prizes a second that were given since the look before; null: not known yet. */
+  winsPerS: number | null;
 }
 
 /** Runs until Ctrl-C. */
 export async function runWatch(where: Where): Promise<void> {
   const controllers = openControllers(where);
   const { url } = controllers.topology.balancer;
-  const sight: Sight = { controllers: [], startFileMs: new Map(), balancer: "down" };
+  const sight: Sight = { controllers: [], startFileMs: new Map(), balancer: "down", winsPerS: null };
+  let before: { issued: number; atMs: number } | null = null;
   const stop = new AbortController();
   void stopSignal().then(() => stop.abort());
   let shown = "";
   while (!stop.signal.aborted) {
     sight.controllers = await controllers.states();
     const best = bestState(sight);
+    const seen = best === null ? null : { issued: issuedIn(best), atMs: performance.now() };
+    sight.winsPerS =
+      before === null || seen === null
+        ? null
+        : Math.max(0, ((seen.issued - before.issued) * 1000) / (seen.atMs - before.atMs));
+    before = seen;
     sight.balancer = (await textOf(`${url}/rounds.json`)) === null ? "down" : "ok";
     for (const round of best?.rounds ?? []) await lookForStartFile(sight, url, round, best?.nowMs ?? null);
     const lines = watchLines(sight);
@@ -70,9 +80,15 @@ function bestState({ controllers }: Sight): ControllerState | null {
   return states.sort((a, b) => reach(b) - reach(a))[0] ?? null;
 }
 
+/** All rounds and buckets. */
+const issuedIn = ({ rounds }: ControllerState): number =>
+  rounds.flatMap(({ buckets }) => buckets).reduce((sum, { issued }) => sum + (issued ?? 0), 0);
+
 /** A ticking clock is no news. */
 function changesOnly(lines: string[]): string[] {
-  return lines.filter((line) => !line.startsWith("event ") && !line.includes("opens in "));
+  return lines
+    .filter((line) => !/^event |^traffic:|opens in /.test(line))
+    .map((line) => (line.startsWith("switch ") ? line.replace(/, [^,]* left/, "") : line));
 }
 
 /** The screen's lines: pure. */
@@ -100,12 +116,18 @@ export function watchLines(sight: Sight): string[] {
   return [
     `event ${state.event}   ${state.nowMs === null ? "time unknown: no bucket within reach" : new Date(state.nowMs).toISOString()}`,
     head,
+    ...state.balancers.flatMap(({ id, v }) => (v === null ? [`HAProxy ${id} is not heard`] : [])),
+    `traffic: ${perS(state.balancers.reduce((sum, { requestsPerS }) => sum + requestsPerS, 0))} requests/s at HAProxy, ${perS(sight.winsPerS)} wins/s`,
     ...table(buckets).split("\n"),
     "",
     ...state.rounds.flatMap((round) => roundLines(round, state.nowMs, sight.startFileMs)),
     ...underWay(state.transfers).map(transferLine),
+    ...inOrder(state.switches).map((setting) => settingLine(setting, state.nowMs ?? Date.now())),
   ];
 }
+
+const perS = (rate: number | null): string =>
+  rate === null ? "?" : Math.round(rate).toLocaleString("en-US");
 
 function roundLines(
   round: ControllerRound,

@@ -43,7 +43,7 @@ function world(buckets: SeenBucket[], fields: Partial<World> & { of?: RoundRecor
     keys: new Map(),
     plans: of.map(({ round }) => ({ id: round, kind: "envelope", groups: null, leftovers: "next" })),
     transfers: [],
-    lend: true,
+    lends: () => true,
     self: "controller c0",
     ...rest,
   };
@@ -129,7 +129,13 @@ t.test("fenced, unreachable or without MySQL: neither lends nor borrows; then th
 
 t.test("the last word comes when nothing can: switched off, alone, all empty, nothing under way", (t) => {
   const rich = bucket("b1", { 1: seen(400) });
-  t.same(short(decideMoves(world([bucket("b0", { 1: dry }), rich], { lend: false }))), ["final b0/1"]);
+  t.same(short(decideMoves(world([bucket("b0", { 1: dry }), rich], { lends: () => false }))), ["final b0/1"]);
+  const but = (id: string) => ({ lends: (bucket: string) => bucket !== id });
+  const other = bucket("b2", { 1: seen(400) });
+  t.same(short(decideMoves(world([bucket("b0", { 1: dry }), rich, other], but("b0")))), ["final b0/1"]);
+  t.same(short(decideMoves(world([bucket("b0", { 1: dry }), rich, other], but("b1")))), [
+    "lend b2/1 b0/1 200",
+  ]);
   t.same(short(decideMoves(world([bucket("b0", { 1: seen(0) })]))), ["final b0/1"]);
   const empty = [bucket("b0", { 1: dry }), bucket("b1", { 1: seen(0) })];
   t.same(short(decideMoves(world(empty))), ["final b0/1", "final b1/1"]);

@@ -74,7 +74,7 @@ function world(fields: Partial<World> & { record?: RoundRecord; key?: string }):
     keys: new Map(key === undefined ? [] : [[1, key]]),
     plans: [{ id: 1, kind: "envelope", groups: null, leftovers: "next" }],
     transfers: [],
-    lend: true,
+    lends: () => true,
     self: "controller c0",
     ...rest,
   };

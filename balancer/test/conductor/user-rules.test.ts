@@ -4,36 +4,7 @@ import { BadInput } from "@hongbao/preprocess";
 import { waitUntil } from "@hongbao/infra";
 import { UserRulesDesk } from "../../src/conductor/user-rules.ts";
 import type { ControlStore } from "../../src/control/store.ts";
-
-/** A control store in memory: one contract, as far as it is needed here. */
-function memoryStore(): ControlStore & {
-  records: Map<string, { value: string; etag: string }>;
-  away: boolean;
-} {
-  const records = new Map<string, { value: string; etag: string }>();
-  let version = 0;
-  const store = {
-    records,
-    away: false,
-    async get(name: string) {
-      if (store.away) throw new Error("away");
-      return records.get(name) ?? null;
-    },
-    async put(name: string, value: string, condition: { ifNoneMatch?: true; ifMatch?: string } = {}) {
-      if (store.away) throw new Error("away");
-      const now = records.get(name);
-      if (condition.ifNoneMatch && now) return null;
-      if (condition.ifMatch !== undefined && now?.etag !== condition.ifMatch) return null;
-      const etag = String((version += 1));
-      records.set(name, { value, etag });
-      return etag;
-    },
-    async list(prefix: string) {
-      return [...records.keys()].filter((name) => name.startsWith(prefix)).sort();
-    },
-  };
-  return store;
-}
+import { memoryStore } from "./memory-store.ts";
 
 /** A process that obeys rules. */
 function obedient(id: string) {

@@ -9,11 +9,11 @@ import type { Test } from "tap";
 import { freePort } from "@hongbao/infra";
 import { signToken, type Topology } from "@hongbao/preprocess";
 import { CONFIG, writeWhole } from "../../src/haproxy/files.ts";
-import type { LimitFigures } from "../../src/haproxy/limits.ts";
 import { MAPS, mapText, pushedMaps, slotsMap, type RoundWord } from "../../src/haproxy/maps.ts";
 import { Master } from "../../src/haproxy/master.ts";
 import { render, TOKEN_KEY, TOKEN_KEY_PREVIOUS, type RoundRules } from "../../src/haproxy/render.ts";
 import { reconcileMap } from "../../src/haproxy/runtime.ts";
+import { STANDARD_VARIABLES, switchView } from "../../src/haproxy/switched.ts";
 
 export const KEY = "0123456789abcdef0123456789abcdef";
 export const PREVIOUS_KEY = "fedcba9876543210fedcba9876543210";
@@ -162,6 +162,8 @@ export interface Rig {
   master: Master;
   setRounds(rounds: Record<string, string>): Promise<void>;
   setStocks(stocks: Record<string, string>): Promise<void>;
+  /** Where the grabs of a bucket go in a `switched` round. */
+  setPlaces(places: Record<string, string>): Promise<void>;
   grab(round: number | string, user: string, query?: string): Promise<Answer>;
 }
 
@@ -178,7 +180,7 @@ export interface RigOptions {
   tls?: boolean;
   threads?: number;
   /** Default: no limits, so that tests may ask as often as they like. */
-  limits?: LimitFigures;
+  limits?: { user: number; ip: number };
   /** Where HAProxy listens, without the port. */
   host?: string;
   proxyProtocol?: boolean;
@@ -261,7 +263,11 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
       threads: options.threads ?? 2,
       connectionsMax: 1_000,
       door: "http",
-      limits: options.limits ?? { user: 0, ip: 0 },
+      variables: {
+        ...STANDARD_VARIABLES,
+        "proc.limit_user": options.limits?.user ?? 0,
+        "proc.limit_ip": options.limits?.ip ?? 0,
+      },
     }),
   );
   writeWhole(dir, MAPS.slots, slotsMap(topology));
@@ -272,6 +278,7 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
   );
   writeWhole(dir, MAPS.stocks, "");
   writeWhole(dir, MAPS.ended, "");
+  writeWhole(dir, MAPS.switches, mapText(switchView([], Object.keys(laidOut.services), 0).places));
   const [current = KEY, previous] = options.keys ?? [KEY];
   const master = new Master({
     dir,
@@ -288,6 +295,7 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
     master,
     setRounds: (rounds) => set(MAPS.rounds, Object.fromEntries(roundsMap(rounds))),
     setStocks: (stocks) => set(MAPS.stocks, stocks),
+    setPlaces: (places) => set(MAPS.switches, places),
     grab: (round, user, query = "k=key") =>
       ask(port, `/v1/rounds/${round}/grab?${query}`, { method: "POST", headers: bearer(user) }),
   };

@@ -1,10 +1,9 @@
 import { Agent } from "node:http";
 import { connect } from "node:net";
 import t, { type Test } from "tap";
-import { LIMIT_VARIABLES, type LimitFigures } from "../../src/haproxy/limits.ts";
 import { answerJson, ask, bearer, eventually, startRig, type Answer, type Ask, type Rig } from "./harness.ts";
 
-const LIMITS: LimitFigures = { user: 5, ip: 50 };
+const LIMITS = { user: 5, ip: 50 };
 const GRAB = "/v1/rounds/1/grab?k=x";
 
 /** Some connections that stay open. */
@@ -25,9 +24,9 @@ const tally = (answers: Answer[]): Record<number, number> =>
 
 const post = (rig: Rig, more: Ask): Promise<Answer> => ask(rig.port, GRAB, { method: "POST", ...more });
 
-async function setLimit(rig: Rig, figures: LimitFigures): Promise<void> {
+async function setLimit(rig: Rig, figures: typeof LIMITS): Promise<void> {
   for (const name of ["user", "ip"] as const) {
-    const words = `experimental-mode on; set var ${LIMIT_VARIABLES[name]} int(${figures[name]})`;
+    const words = `experimental-mode on; set var proc.limit_${name} int(${figures[name]})`;
     t.equal((await rig.master.runtime.command(words)).trim(), "");
   }
 }

@@ -33,6 +33,8 @@ function sight(rounds: ControllerRound[], fields: Partial<ControllerState> = {})
       { id: "b1", reachable: false, clockOffsetMs: null, fenced: null, mysql: "down", lagRows: null },
     ],
     transfers: [],
+    switches: [],
+    balancers: [{ id: "way-in 1", v: 0, requestsPerS: 12_345 }],
     rounds,
     ...fields,
   };
@@ -40,7 +42,7 @@ function sight(rounds: ControllerRound[], fields: Partial<ControllerState> = {})
     { id: "c0", state },
     { id: "c1", state: null },
   ];
-  return { controllers, startFileMs: new Map(), balancer: "ok" };
+  return { controllers, startFileMs: new Map(), balancer: "ok", winsPerS: 420.4 };
 }
 
 const text = (of: Sight): string => watchLines(of).join("\n");
@@ -78,7 +80,12 @@ t.test("after an opening: what happened when, or what is missing", (t) => {
 });
 
 t.test("no controller answers: said in one line", (t) => {
-  const none: Sight = { controllers: [{ id: "c0", state: null }], startFileMs: new Map(), balancer: "down" };
+  const none: Sight = {
+    controllers: [{ id: "c0", state: null }],
+    startFileMs: new Map(),
+    balancer: "down",
+    winsPerS: null,
+  };
   t.match(text(none), /c0 down   balancer: down\nno controller answers/);
   t.match(text(sight([], { nowMs: null })), "time unknown: no bucket within reach");
   t.end();
@@ -117,5 +124,28 @@ t.test("prizes that move: how many, from where to where, and what they wait for"
   t.notMatch(shown, "transfer 3");
   t.match(shown, "transfer 4: up to 225 prizes, round 1: b1 -> b0, asking b1 (waits: bucket b1 is away)");
   t.match(shown, "transfer 5: 1 prize, b1: round 1 -> 2, arriving in b1");
+  t.end();
+});
+
+t.test("traffic, silent HAProxies, and the switches with owner and time left", (t) => {
+  const set = { name: "grab", value: "off", atMs: NOW, by: "ann" } as const;
+  const shown = text(
+    sight([round()], {
+      switches: [
+        { ...set, bucket: "b1", untilMs: NOW + 250_000, why: "" },
+        { ...set, bucket: null, untilMs: NOW + 7_300_000, why: "redis is slow" },
+      ],
+      balancers: [
+        { id: "way-in 1", v: 3, requestsPerS: 12_345 },
+        { id: "way-in 2", v: null, requestsPerS: 0 },
+      ],
+    }),
+  );
+  t.match(shown, "traffic: 12,345 requests/s at HAProxy, 420 wins/s");
+  t.match(shown, "HAProxy way-in 2 is not heard");
+  t.match(
+    shown,
+    "switch grab is off, by ann, 2 h 1 min left (redis is slow)\nswitch grab is off in bucket b1, by ann, 4 min 10 s left",
+  );
   t.end();
 });

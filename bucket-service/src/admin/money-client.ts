@@ -1,5 +1,5 @@
 /** The admin routes about payouts and users, for commands and the conductor. */
-import { BadInput } from "@hongbao/preprocess";
+import { BadInput, type SwitchSet } from "@hongbao/preprocess";
 import type { ExportRow } from "../payout/admin.ts";
 import type { LedgerFigures, PayoutFigures } from "../payout/figures.ts";
 import type { UserRuleSet } from "../users/rules.ts";
@@ -40,22 +40,28 @@ export function payoutClient(parts: AdminParts): PayoutClient {
   };
 }
 
-export interface UsersClient {
-  /** The rules that the process obeys. Errors: Unreachable. */
-  get(): Promise<UserRuleSet>;
+/** A small set under a version, such as the user rules, in one process. */
+export interface SetClient<S> {
+  /** What the process obeys. Errors: Unreachable. */
+  get(): Promise<S>;
   /** The version that the process obeys afterwards, which is a newer one when it had that. Errors: Unreachable. */
-  put(set: UserRuleSet): Promise<{ v: number; written: boolean }>;
+  put(set: S): Promise<{ v: number; written: boolean }>;
 }
+export type UsersClient = SetClient<UserRuleSet>;
+export type SwitchesClient = SetClient<SwitchSet>;
 
-export function usersClient(parts: AdminParts): UsersClient {
+export const usersClient = (parts: AdminParts): UsersClient => setClient(parts, "/admin/users");
+export const switchesClient = (parts: AdminParts): SwitchesClient => setClient(parts, "/admin/switches");
+
+function setClient<S>(parts: AdminParts, path: string): SetClient<S> {
   return {
     async get() {
-      const response = await adminCall(parts, "GET", "/admin/users");
+      const response = await adminCall(parts, "GET", path);
       if (response.status !== 200) throw await refused(parts.admin, response);
-      return (await response.json()) as UserRuleSet;
+      return (await response.json()) as S;
     },
     async put(set) {
-      const response = await adminCall(parts, "PUT", "/admin/users", set);
+      const response = await adminCall(parts, "PUT", path, set);
       if (response.status !== 200 && response.status !== 409) throw await refused(parts.admin, response);
       return (await response.json()) as { v: number; written: boolean };
     },

@@ -12,6 +12,8 @@ export interface AdminParts {
   registry: Registry;
   /** Whether the process can do its work; the text says what it waits for. */
   ready: () => { ready: boolean; why: string };
+  /** What anybody who reaches the port may see: no data and no secret. */
+  pages?: (router: Router) => void;
   /** The operator's routes; the secret has been checked when they run. */
   routes?: (router: Router) => void;
   onError?: (error: unknown) => void;
@@ -37,6 +39,7 @@ export function adminServer(parts: AdminParts): Server {
     context.set("content-type", parts.registry.contentType);
     context.body = await parts.registry.text();
   });
+  parts.pages?.(open);
   const guarded = new Router({ prefix: "/admin" });
   parts.routes?.(guarded);
   app.use(open.routes());

@@ -1,6 +1,7 @@
-import type { PackRound, UserTable } from "@hongbao/preprocess";
+import type { LiveSwitches, PackRound, SwitchValues, UserTable } from "@hongbao/preprocess";
 import { claimField } from "../redis/keys.ts";
 import { isDryForGood, type BucketState, type BucketStore, type GrabReply } from "../redis/scripts.ts";
+import type { AckMode } from "../switches/ack-mode.ts";
 import type { AnswerWord } from "./answers.ts";
 import { Breather } from "./breather.ts";
 import type { BucketView } from "./bucket-view.ts";
@@ -46,6 +47,8 @@ export class GrabCore {
   readonly #view: BucketView;
   readonly #ownsUser: (user: string) => boolean;
   readonly #limits: UserLimits;
+  /** What everybody is told while a switch keeps grabs from Redis; null nearly always. */
+  #shut: "ended" | "busy" | null = null;
 
   constructor(parts: {
     store: BucketStore;
@@ -53,13 +56,12 @@ export class GrabCore {
     users: UserTable;
     rounds: readonly PackRound[];
     journalMax: number;
-    /** Set with `ack: database`: an answer is told only when MySQL has committed it. */
-    durable: DurableWait | null;
+    durable: DurableWait;
+    ack: Pick<AckMode, "waits">;
+    switches: LiveSwitches;
     /** Whether the user's slot belongs to this bucket; checked again here, behind the balancer. */
     ownsUser: (user: string) => boolean;
     limits: UserLimits;
-    /** The switch `gate`; 0: as the round says. */
-    gate: () => number;
     observe?: GrabObserver;
   }) {
     this.#users = parts.users;
@@ -68,19 +70,17 @@ export class GrabCore {
     this.#limits = parts.limits;
     const breather = new Breather();
     for (const round of parts.rounds) {
-      const lane = new Lane(
-        round,
-        parts.store,
-        parts.view,
-        parts.journalMax,
-        parts.durable,
-        breather,
-        parts.observe,
-      );
-      if (round.kind === "item") lane.setGate(() => parts.gate() || (round.gate ?? Number.POSITIVE_INFINITY));
+      const lane = new Lane(round, { ...parts, breather });
+      const gate = round.gate ?? Number.POSITIVE_INFINITY;
+      if (round.kind === "item") lane.setGate(() => parts.switches.current.gate || gate);
       this.#lanes.set(round.id, lane);
     }
     parts.view.onState((state) => this.#learn(state));
+    const obey = ({ grab, ended }: SwitchValues): void => {
+      this.#shut = ended ? "ended" : grab ? null : "busy";
+    };
+    obey(parts.switches.current);
+    parts.switches.onChange(obey);
   }
 
   has(round: number): boolean {
@@ -97,6 +97,7 @@ export class GrabCore {
       // A user of another bucket is a routing fault of ours, not a verdict on the user.
       return answer(this.#ownsUser(ask.user) ? "not_eligible" : "busy", 0, 0);
     }
+    if (this.#shut !== null) return answer(this.#shut, 0, 0);
     if (this.#view.trust !== "ok") return answer("busy", 0, 0);
     if (!lane.keyFits(ask.key)) return this.#askAgainForKey(lane, ask, answer);
     this.#enter(lane, ask, answer);
@@ -137,7 +138,8 @@ class Lane {
   readonly #store: BucketStore;
   readonly #view: BucketView;
   readonly #journalMax: number;
-  readonly #durable: DurableWait | null;
+  readonly #durable: DurableWait;
+  readonly #ack: Pick<AckMode, "waits">;
   readonly #breather: Breather;
   readonly #observe: GrabObserver | undefined;
   #fields: string[] = [];
@@ -152,21 +154,25 @@ class Lane {
 
   constructor(
     round: PackRound,
-    store: BucketStore,
-    view: BucketView,
-    journalMax: number,
-    durable: DurableWait | null,
-    breather: Breather,
-    observe: GrabObserver | undefined,
+    parts: {
+      store: BucketStore;
+      view: BucketView;
+      journalMax: number;
+      durable: DurableWait;
+      ack: Pick<AckMode, "waits">;
+      breather: Breather;
+      observe?: GrabObserver;
+    },
   ) {
     this.#round = round.id;
     this.perUser = round.perUser;
-    this.#store = store;
-    this.#view = view;
-    this.#journalMax = journalMax;
-    this.#durable = durable;
-    this.#breather = breather;
-    this.#observe = observe;
+    this.#store = parts.store;
+    this.#view = parts.view;
+    this.#journalMax = parts.journalMax;
+    this.#durable = parts.durable;
+    this.#ack = parts.ack;
+    this.#breather = parts.breather;
+    this.#observe = parts.observe;
   }
 
   setGate(size: () => number): void {
@@ -247,27 +253,28 @@ class Lane {
   /** One script call. It never rejects, and answers each listener once. */
   async #call(fields: string[], listeners: GrabListener[]): Promise<void> {
     const began = performance.now();
+    // As it is now: a change of the switch counts for the calls after it.
+    const durable = this.#ack.waits ? this.#durable : null;
     let reply: GrabReply;
     try {
-      if (this.#durable !== null && !this.#durable.isFlowing()) throw new Error("MySQL does not commit");
+      if (durable !== null && !durable.isFlowing()) throw new Error("MySQL does not commit");
       reply = await this.#store.grab(this.#round, {
         key: this.#key,
         journalMax: this.#journalMax,
         epoch: this.#view.epoch,
         seq: this.#view.seq,
-        durable: this.#durable !== null,
+        durable: durable !== null,
         fields,
       });
       this.#view.sawSeq(reply.seq);
       this.#observe?.batch(fields.length, performance.now() - began, true);
     } catch (error) {
       // The outcome is unknown, and need not be known: whoever asks again gets the same prize from the script.
-      if (this.#durable?.isFlowing() !== false) this.#view.callFailed(error);
+      if (durable?.isFlowing() !== false) this.#view.callFailed(error);
       this.#observe?.batch(fields.length, performance.now() - began, false);
       for (const listener of listeners) listener("busy", 0, 0);
       return;
     }
-    const durable = this.#durable;
     if (durable === null || reply.journalEnd === "") return this.#answer(reply, listeners);
     // The lane goes on at once; only these listeners wait for the commit.
     durable.wait(reply.journalEnd, (committed) => {

@@ -3,6 +3,7 @@ import { claimsOfUsers } from "../mysql/claims.ts";
 import type { PayoutState } from "../mysql/payouts.ts";
 import { claimField } from "../redis/keys.ts";
 import type { BucketStore } from "../redis/scripts.ts";
+import type { AckState } from "../switches/ack-mode.ts";
 
 /** One win of a user. */
 export interface Win {
@@ -43,13 +44,14 @@ interface Queue {
 /**
  * What users have won. Redis knows it first and MySQL for good, so both are asked; a win stands in either or both. After a
  * round everybody asks within seconds, so those who wait share one question, like grabs.
- * With `ack: database` only what MySQL has committed is told.
+ * With `ack: database` only what MySQL has committed is told. While that begins (`settling`) whoever has a win in Redis alone
+ * is told neither that it is there nor that it is not.
  */
 export class WinsReader {
   readonly #store: BucketStore;
   readonly #pool: Pool;
   readonly #rounds: readonly { id: number; perUser: number }[];
-  readonly #databaseOnly: boolean;
+  readonly #ack: () => AckState;
   readonly #redisTrusted: () => boolean;
   /** By round; those who ask for all rounds wait under undefined. */
   readonly #queues = new Map<number | undefined, Queue>();
@@ -58,14 +60,14 @@ export class WinsReader {
     store: BucketStore;
     pool: Pool;
     rounds: readonly { id: number; perUser: number }[];
-    databaseOnly: boolean;
+    ack: () => AckState;
     /** A Redis that is away or went back in time is not asked. */
     redisTrusted: () => boolean;
   }) {
     this.#store = parts.store;
     this.#pool = parts.pool;
     this.#rounds = parts.rounds;
-    this.#databaseOnly = parts.databaseOnly;
+    this.#ack = parts.ack;
     this.#redisTrusted = parts.redisTrusted;
   }
 
@@ -98,20 +100,23 @@ export class WinsReader {
 
   async #answer(batch: Waiter[], round: number | undefined): Promise<void> {
     const users = [...new Set(batch.map(({ user }) => user))];
+    const ack = this.#ack();
     const [fromRedis, fromMysql] = await Promise.all([
-      this.#fromRedis(users, round),
+      ack === "database" ? new Map<string, Win[]>() : this.#fromRedis(users, round),
       this.#fromMysql(users, round),
     ]);
-    const complete = fromMysql !== null && (this.#databaseOnly || fromRedis !== null);
+    const complete = fromMysql !== null && fromRedis !== null;
     for (const { user, done } of batch) {
-      done({ wins: merged(fromRedis?.get(user) ?? [], fromMysql?.get(user) ?? []), complete });
+      const stored = fromMysql?.get(user) ?? [];
+      const wins = merged(fromRedis?.get(user) ?? [], stored);
+      if (ack === "settling" && wins.length > stored.length) done({ wins: [], complete: false });
+      else done({ wins, complete });
     }
   }
 
   async #fromRedis(users: readonly string[], wanted: number | undefined): Promise<Map<string, Win[]> | null> {
-    const found = new Map<string, Win[]>();
-    if (this.#databaseOnly) return found;
     if (!this.#redisTrusted()) return null;
+    const found = new Map<string, Win[]>();
     try {
       const rounds = this.#rounds.filter((round) => wanted === undefined || round.id === wanted);
       await Promise.all(rounds.map((round) => this.#readRound(users, round, found)));

@@ -18,7 +18,7 @@ import type { PayoutPolicy } from "./policy.ts";
 import { builtInLedger, type PayoutTarget } from "./target.ts";
 
 export interface PayoutHooks {
-  /** The payout switch; without one payouts run. */
+  /** Default: as the payout switch says. */
   runs?: () => boolean;
   policy?: Partial<PayoutPolicy>;
 }
@@ -45,12 +45,13 @@ export async function startPayout(
   );
   const rules = new UserRules();
   const keeper = new RulesKeeper(rules, pool);
+  const runs = hooks.runs ?? ((): boolean => frame.switches.current.payout);
   const payout = new Payout({
     pool,
     pack,
     bucket: bucket.id,
     targets,
-    runs: hooks.runs ?? (() => true),
+    runs,
     observer: observerOf(frame),
     policy: { inFlightMax, timeoutMs, ...hooks.policy },
   });
@@ -68,12 +69,13 @@ export async function startPayout(
           roles: ["payout"],
           packDigest: pack.digest,
           mysql: probe.up() ? "ok" : "down",
-          runs: hooks.runs?.() ?? true,
+          runs: runs(),
           targets: { envelope: targets.envelope.name, item: targets.item.name },
         };
       });
       payoutRoutes({ pool, pack, bucket: bucket.id })(router);
       keeper.routes()(router);
+      frame.switchKeeper.routes()(router);
       whyRoutes({ bucket: bucket.id, id: frame.id, pack, pool, rules })(router);
     },
     onError: (error) => logger.error({ err: error }, "an admin request failed"),
@@ -89,6 +91,7 @@ export async function startPayout(
       await Promise.race([running, sleep(doorPolicy.finishMsMax, undefined, { ref: false })]);
       await close(admin);
       probe.stop();
+      frame.switches.stop();
       await pool.end().catch(() => undefined);
     },
   };

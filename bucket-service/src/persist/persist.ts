@@ -65,7 +65,7 @@ export class Persist {
   readonly #pool: Pool;
   readonly #pack: Pick<Pack, "amountOf">;
   readonly #consumer: string;
-  readonly #gatherMs: number;
+  readonly #ack: () => "journal" | "database";
   readonly #observer: PersistObserver;
   readonly #scripts: RebuildScripts;
   #hand: Batch[] = [];
@@ -80,8 +80,8 @@ export class Persist {
     pool: Pool;
     pack: Pick<Pack, "amountOf">;
     consumer: string;
-    /** Whether answers wait for the commit. */
-    ack: "journal" | "database";
+    /** Whether answers wait for the commit, at this moment. */
+    ack: () => "journal" | "database";
     observer: PersistObserver;
     scripts: RebuildScripts;
   }) {
@@ -91,7 +91,7 @@ export class Persist {
     this.#pool = parts.pool;
     this.#pack = parts.pack;
     this.#consumer = parts.consumer;
-    this.#gatherMs = parts.ack === "database" ? persistPolicy.gatherMsDatabase : persistPolicy.gatherMs;
+    this.#ack = parts.ack;
     this.#observer = parts.observer;
     this.#scripts = parts.scripts;
   }
@@ -113,7 +113,7 @@ export class Persist {
         this.#hand = this.#batches(entries);
         await this.#finish();
         attempt = 0;
-        if (!ownPending && entries.length < persistPolicy.entriesMax) await this.#rest(this.#gatherMs);
+        if (!ownPending && entries.length < persistPolicy.entriesMax) await this.#rest(this.#gatherMs());
       } catch (error) {
         this.#observer.failed("persist", error);
         // What was read and not acknowledged is pending under our name: begin with it again.
@@ -122,6 +122,10 @@ export class Persist {
         await this.#rest(persistPolicy.retryDelayMs(attempt));
       }
     }
+  }
+
+  #gatherMs(): number {
+    return this.#ack() === "database" ? persistPolicy.gatherMsDatabase : persistPolicy.gatherMs;
   }
 
   async #rest(ms: number): Promise<void> {

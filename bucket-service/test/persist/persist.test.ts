@@ -52,7 +52,7 @@ async function persistOn(
     pool,
     pack: { amountOf: (id) => id * 10 },
     consumer,
-    ack: "journal",
+    ack: () => "journal",
     scripts: new RebuildScripts(store, [1]),
     observer: {
       persisted: (rows) => (watch.rows += rows),

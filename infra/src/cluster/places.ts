@@ -48,6 +48,7 @@ const OWN = [
   "logs",
   "redis",
   "mysql",
+  "switches",
   "balancer",
   "summary.json",
   "replay.svg",

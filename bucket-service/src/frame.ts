@@ -1,0 +1,61 @@
+/** What every process of a bucket is made of, whatever its role. */
+import { createLogger, createRegistry, type Registry } from "@hongbao/monitoring";
+import {
+  BadInput,
+  LiveSwitches,
+  openPack,
+  readSecrets,
+  type BucketPlace,
+  type Pack,
+  type Secrets,
+  type Topology,
+} from "@hongbao/preprocess";
+import { SwitchKeeper, switchesPath } from "./switches/keeper.ts";
+
+export type Role = "grab" | "persist" | "payout";
+type Logger = ReturnType<typeof createLogger>;
+
+/** What every role of a bucket process needs, made once. */
+export interface Frame {
+  topology: Topology;
+  bucket: BucketPlace;
+  secrets: Secrets;
+  pack: Pack;
+  id: string;
+  logger: Logger;
+  registry: Registry;
+  /** What operators have set; read `current` where it counts. */
+  switches: LiveSwitches;
+  /** Takes and keeps them. */
+  switchKeeper: SwitchKeeper;
+}
+
+/** Opens what a bucket process of this topology needs. Errors: BadInput, Unreachable. */
+export function openFrame(topology: Topology, bucketId: string, role: Role, id: string): Frame {
+  const bucket = topology.buckets.find((candidate) => candidate.id === bucketId);
+  if (bucket === undefined) {
+    const known = topology.buckets.map((candidate) => candidate.id).join(", ");
+    throw new BadInput(`--bucket: found ${bucketId}, expected one of ${known} (${topology.path})`);
+  }
+  const logger = createLogger({ role, id, bucket: bucketId });
+  const pack = openPack(topology.pack, { verify: true });
+  const switches = new LiveSwitches(bucketId);
+  const switchKeeper = new SwitchKeeper({
+    live: switches,
+    path: switchesPath(topology.path, bucketId, id),
+    event: pack.manifest.event.id,
+    packDigest: pack.digest,
+    onTrouble: (error) => logger.warn({ err: error }, "the copy of the switches is of no use"),
+  });
+  return {
+    topology,
+    bucket,
+    secrets: readSecrets(topology),
+    pack,
+    id,
+    logger,
+    registry: createRegistry({ labels: { role, id, bucket: bucketId } }),
+    switches,
+    switchKeeper,
+  };
+}
