@@ -114,7 +114,7 @@ t.test("HAProxy answers for the buckets that are switched, and asks the others",
 
   const { runtime } = rig.master;
   const shown = async (name: string) => /<(\d+)>/.exec(await runtime.command(`get var ${name}`))?.[1];
-  t.equal(await shown("proc.limit_user"), "5");
+  t.equal(await shown("proc.limit_user"), "0");
   await reconcileVariables(runtime, { ...STANDARD_VARIABLES, "proc.limit_user": 77, "proc.shed_ended": 1 });
   t.equal(await shown("proc.limit_user"), "77");
   t.equal(await shown("proc.limit_ip"), "50");

@@ -2,6 +2,7 @@
 import { createHmac } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { Agent } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import type { Test } from "tap";
@@ -58,18 +59,37 @@ export async function startScene(t: Test, moreRounds = 0): Promise<Scene> {
   const service = (bucket: number): ServicePlace =>
     (cluster.topology.buckets[bucket]!.services as ServicePlace[])[0]!;
   const operate: Scene["operate"] = async (admin, path, body) => {
-    const response = await fetch(`http://${admin}${path}`, {
-      method: body === undefined ? "GET" : "POST",
-      headers: { authorization: `Bearer ${secrets.operator}` },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
+    const call = (): Promise<Response> =>
+      fetch(`http://${admin}${path}`, {
+        method: body === undefined ? "GET" : "POST",
+        headers: { authorization: `Bearer ${secrets.operator}` },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+    let response: Response | null = null;
+    // A process that was killed is started again.
+    for (let tries = 0; response === null && tries < 100; tries += 1) {
+      response = await call().catch(() => sleep(100).then(() => null));
+    }
+    if (response === null) throw new Error(`${admin} does not answer`);
     if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
     return response.json();
   };
   const startFile = async (round: number): Promise<string> =>
     (await ask(port, `/start/${round}.js`, { agent })).text;
   // These tests press far faster than people do; what the limits themselves do is another test's matter.
-  for (const name of ["limit.user", "limit.ip"]) await cluster.hongbao(["switch", "set", name, "off"]);
+  for (const name of ["limit.user", "limit.ip"]) {
+    const { code, stderr } = await cluster.hongbao([
+      "switch",
+      "set",
+      name,
+      "off",
+      "--for",
+      "1h",
+      "--by",
+      "test",
+    ]);
+    if (code !== 0) throw new Error(stderr);
+  }
   const answers: Scene["answers"] = [];
   return {
     contract: new Contract(),
