@@ -2,3 +2,4 @@
 export * from "./catalogue.ts";
 export * from "./logger.ts";
 export * from "./registry.ts";
+export * from "./document.ts";

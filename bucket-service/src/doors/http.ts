@@ -32,7 +32,8 @@ export interface HttpDoorParts {
   opensAtMs: (round: number) => number | null;
   onAnswer?: (route: "grab" | "result" | "wins" | "receipts", word: AnswerWord | "ok") => void;
   recent?: RecentAttempts;
-  onError?: (error: unknown) => void;
+  /** @param about what the request was, for the log; never who asked. */
+  onError?: (error: unknown, about?: { request?: string; round?: number }) => void;
 }
 
 /**
@@ -170,7 +171,7 @@ function restOfApi(parts: HttpDoorParts): Koa {
       else if (context.status === 405 || context.status === 501)
         plain(context, "not_found", writer.other("not_found"));
     } catch (error) {
-      parts.onError?.(error);
+      parts.onError?.(error, aboutRequest(context));
       plain(context, "busy", writer.other("busy"));
     }
   });
@@ -187,6 +188,11 @@ function answer(
 ): void {
   parts.onAnswer?.(route, word);
   plain(context, word, body);
+}
+
+function aboutRequest({ method, path }: Koa.Context): { request: string; round?: number } {
+  const round = /^\/v1\/rounds\/(\d{1,2})\//.exec(path)?.[1];
+  return { request: `${method} ${path}`, ...(round === undefined ? {} : { round: Number(round) }) };
 }
 
 const RECEIPT_BYTES_MAX = 65_536;

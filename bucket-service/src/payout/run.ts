@@ -101,8 +101,12 @@ function targetOf(topology: Topology, name: "wallet" | "orders"): PayoutTarget {
   return httpTarget({ name, url, timeoutMs, secret: readTargetSecret(topology, name) });
 }
 
-function observerOf({ registry, logger }: Frame): PayoutObserver {
+function observerOf({ registry, logger, topology }: Frame): PayoutObserver {
   const claims = registry.counter("payout_claims_total");
+  for (const outcome of ["paid", "retry", "dead"] as const) claims.with({ outcome });
+  for (const target of ["wallet", "orders"] as const) {
+    if (topology[target] !== undefined) registry.gauge("breaker_open").set({ target }, 0);
+  }
   return {
     outcome: (what, count) => {
       if (count > 0) claims.inc({ outcome: what }, count);
@@ -114,9 +118,12 @@ function observerOf({ registry, logger }: Frame): PayoutObserver {
       registry
         .histogram("payout_target_seconds")
         .observe({ target: target as "wallet" }, milliseconds / 1000),
+    circuit: (target, isOpen) =>
+      registry.gauge("breaker_open").set({ target: target as "wallet" }, isOpen ? 1 : 0),
     guarded: (claim) => {
       registry.counter("payout_guarded_total").inc({});
-      logger.error({ claim }, "a claim was kept from being paid: it is a dead letter");
+      const { round, prizeId: prize } = claim;
+      logger.error({ claim, round, prize }, "a claim was kept from being paid: it is a dead letter");
     },
     failed: (what, error) => {
       registry.counter("payout_failures_total").inc({});
