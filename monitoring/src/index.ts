@@ -3,3 +3,5 @@ export * from "./catalogue.ts";
 export * from "./logger.ts";
 export * from "./registry.ts";
 export * from "./document.ts";
+export * from "./alertmanager.ts";
+export * from "./prometheus.ts";

@@ -28,6 +28,7 @@ export interface Places {
   pack: string;
   control: string;
   logs: string;
+  monitoring: string;
   redis(bucket: string): string;
   mysql(bucket: string): string;
   log(name: string): string;
@@ -49,6 +50,7 @@ const OWN = [
   "redis",
   "mysql",
   "balancer",
+  "monitoring",
   "summary.json",
   "replay.svg",
 ];
@@ -67,6 +69,7 @@ export function placesOf(home: string, { replay = false } = {}): Places {
     pack: join(data, "pack"),
     control: join(data, "control"),
     logs,
+    monitoring: join(data, "monitoring"),
     redis: (bucket) => join(data, "redis", bucket),
     mysql: (bucket) => join(data, "mysql", bucket),
     log: (name) => join(logs, `${name}.log`),
