@@ -2,7 +2,7 @@ import type { DashboardSpec } from "./panels.ts";
 import { RATE } from "./queries.ts";
 
 const NO_DISK = `fstype!~"tmpfs|ramfs|overlay|squashfs|nsfs|proc"`;
-const WIRE = `device!~"lo|veth.*|docker.*|br-.*"`;
+const WIRE = `device!~"lo|veth.*|docker.*|br-.*|ifb.*|dummy.*"`;
 
 /** Machines and the network between them, and the monitoring itself. */
 export const hosts: DashboardSpec = {
