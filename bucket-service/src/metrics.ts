@@ -1,7 +1,14 @@
 /** What the processes of a bucket tell of themselves; the meanings stand in monitoring's catalogue. */
 import type { Server } from "node:net";
 import type { Registry } from "@hongbao/monitoring";
-import { STANDARD_SWITCHES, SWITCHES, SWITCH_NAMES, type LiveSwitches, type Pack } from "@hongbao/preprocess";
+import {
+  STANDARD_SWITCHES,
+  SWITCHES,
+  SWITCH_NAMES,
+  type LiveSwitches,
+  type Pack,
+  type SwitchName,
+} from "@hongbao/preprocess";
 import type { SpopAgent } from "./doors/spop/agent.ts";
 import type { AnswerWord } from "./grab/answers.ts";
 import type { BucketView } from "./grab/bucket-view.ts";
@@ -83,14 +90,17 @@ export function switchMetrics(registry: Registry, switches: LiveSwitches): void 
       const { field } = SWITCHES[name];
       const value = current[field];
       if (value !== STANDARD_SWITCHES[field]) changed += 1;
-      registry.gauge("switch_value").set({ switch: name, value: switchText(value) }, 1);
+      registry.gauge("switch_value").set({ switch: name, value: switchText(name, value) }, 1);
     }
     registry.gauge("switches_changed").set({}, changed);
   });
 }
 
-function switchText(value: string | number | boolean): string {
-  return typeof value === "boolean" ? (value ? "on" : "off") : String(value);
+/** As operators write it. */
+function switchText(name: SwitchName, value: string | number | boolean): string {
+  if (typeof value === "boolean") return value ? "on" : "off";
+  if (value === 0) return name === "gate" ? "event" : "off";
+  return String(value);
 }
 
 /** Gauges that are read off the view when somebody collects. */

@@ -307,6 +307,8 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
   const rows = registry.counter("persist_rows_total");
   const persisted = rows.with({ outcome: "new" });
   const violations = rows.with({ outcome: "violation" });
+  const batchSeconds = registry.histogram("persist_batch_seconds").with({});
+  const failures = registry.counter("persist_failures_total").with({});
   const operators = operatorDesks(frame, store, pool, view);
   const persist = new Persist({
     reader,
@@ -319,7 +321,7 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
     observer: {
       persisted: (count, milliseconds) => {
         persisted.inc(count);
-        registry.histogram("persist_batch_seconds").observe({}, milliseconds / 1000);
+        batchSeconds.observe(milliseconds / 1000);
       },
       conflict: (claim) => {
         violations.inc();
@@ -330,7 +332,7 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
       },
       late: (claims) => logger.warn({ claims }, "claims of before a rebuild were brought back"),
       failed: (what, error) => {
-        registry.counter("persist_failures_total").inc({});
+        failures.inc();
         logger.warn({ err: error }, `${what} failed; the entries stay in the journal and are tried again`);
       },
     },

@@ -4,7 +4,6 @@ import { clock, format, ticks } from "./format.js";
 const COLOURS = [
   "#3b82f6",
   "#e8890c",
-  "#16a34a",
   "#a855f7",
   "#0891b2",
   "#db2777",
@@ -293,7 +292,11 @@ export function drawTable(place, { columns, unit, decimals }) {
       {},
       ...names.map((name) => html("td", {}, labels[name] ?? "")),
       ...columns.map((_, index) =>
-        html("td", { class: "number" }, format(values[index] ?? null, unit, decimals)),
+        html(
+          "td",
+          { class: "number" },
+          cell(values[index], decimals) ?? format(values[index] ?? null, unit, decimals),
+        ),
       ),
     ),
   );
@@ -301,6 +304,13 @@ export function drawTable(place, { columns, unit, decimals }) {
   place.replaceChildren(
     html("div", { class: "scroll" }, html("table", {}, html("thead", {}, head), html("tbody", {}, ...body))),
   );
+}
+
+/** Columns compare: no number is shortened there. */
+function cell(value, decimals) {
+  if (value === undefined || !Number.isFinite(value)) return null;
+  const places = decimals ?? (Number.isInteger(value) ? 0 : 2);
+  return value.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
 }
 
 function compare(a, b) {

@@ -242,7 +242,7 @@ function filled(expr, step) {
   return expr
     .replaceAll("$__rate_interval", `${window}s`)
     .replaceAll(/\$(bucket|round)/g, (_, name) =>
-      view.chosen[name] === "$__all" ? ".*" : view.chosen[name].replaceAll(/[.\\]/g, "\\\\$&"),
+      view.chosen[name] === "$__all" ? ".+" : view.chosen[name].replaceAll(/[.\\]/g, "\\\\$&"),
     );
 }
 

@@ -64,8 +64,6 @@ export class Family<Cell extends NumberCell | HistogramCell> {
       seen: new Set("values" in bound ? bound.values : []),
       seenMax: "values" in bound ? bound.values.length : bound.valuesMax,
     }));
-    // What has no labels is there from the start, as 0: an alert on its growth must see the first step.
-    if (this.#bounds.length === 0 && definition.type !== "gauge") this.cell({});
   }
 
   /** The cell of these labels; an unknown or surplus value becomes "other". */
@@ -83,6 +81,11 @@ export class Family<Cell extends NumberCell | HistogramCell> {
       this.#cells.set(key, found);
     }
     return found.cell;
+  }
+
+  /** What has no labels is there, as 0, from the moment that a process asks for it: an alert on its growth must see the first step. */
+  begin(): void {
+    if (this.#bounds.length === 0 && this.type !== "gauge") this.cell({});
   }
 
   reset(): void {

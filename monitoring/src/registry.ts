@@ -66,6 +66,7 @@ export function createRegistry({ labels }: { labels: Labels }): Registry {
   const registry: Registry = {
     counter(name) {
       const family = numbers.get(name)!;
+      family.begin();
       return { inc: (given, n) => family.cell(given).inc(n), with: (given) => family.cell(given) };
     },
     gauge(name) {
@@ -78,6 +79,7 @@ export function createRegistry({ labels }: { labels: Labels }): Registry {
     },
     histogram(name) {
       const family = histograms.get(name)!;
+      family.begin();
       return {
         observe: (given, value) => family.cell(given).observe(value),
         with: (given) => family.cell(given),

@@ -20,7 +20,7 @@ export const EMPTY_HERE: readonly [pattern: RegExp, reason: string][] = [
     /payout_target_seconds|breaker_open\{role="payout"/,
     "the built-in ledger pays: there is no target to ask",
   ],
-  [/switch="payout", value="off"/, "nobody has moved the switch"],
+  [/switch="payout", ?value="off"/, "nobody has moved the switch"],
   [/route!="grab"/, "the load only grabs"],
   [
     /node_filesystem|node_disk|node_pressure|device!~"lo/,
@@ -45,7 +45,7 @@ export function panelQueries(): Asked[] {
     return panels.flatMap((panel) =>
       (panel.targets ?? []).map(({ expr, legendFormat }) => ({
         where: `${title}: ${panel.title}`,
-        expr: expr.replaceAll("$__rate_interval", RATE_WINDOW).replaceAll(/\$(bucket|round)/g, ".*"),
+        expr: expr.replaceAll("$__rate_interval", RATE_WINDOW).replaceAll(/\$(bucket|round)/g, ".+"),
         labels: Array.from(legendFormat.matchAll(/\{\{(\w+)\}\}/g), ([, label]) => label!),
       })),
     );

@@ -221,13 +221,10 @@ export const bucket: DashboardSpec = {
         {
           kind: "lines",
           title: "Journal",
-          about: "Claims that Redis has and MySQL not yet.",
+          about: "Claims that Redis has and MySQL not yet; at journalMax grabs are told busy.",
           unit: "short",
           width: 8,
-          queries: [
-            { expr: `max by (bucket) (hongbao_journal_waiting{${B}})`, legend: "{{bucket}}" },
-            { expr: `max by (bucket) (hongbao_journal_max{${B}})`, legend: "{{bucket}} bound" },
-          ],
+          queries: [{ expr: `max by (bucket) (hongbao_journal_waiting{${B}})`, legend: "{{bucket}}" }],
         },
         {
           kind: "table",

@@ -129,15 +129,13 @@ export const hosts: DashboardSpec = {
         },
         {
           kind: "lines",
-          title: "Inside the machine",
-          about: "Bytes over the loopback: between processes of the same machine.",
-          unit: "Bps",
+          title: "TCP segments",
+          about: "All connections of the machine, those inside it included.",
+          unit: "cps",
           width: 8,
           queries: [
-            {
-              expr: `sum by (instance) (rate(node_network_receive_bytes_total{device="lo"}${RATE}))`,
-              legend: "{{instance}}",
-            },
+            { expr: `sum by (instance) (rate(node_netstat_Tcp_InSegs${RATE}))`, legend: "in" },
+            { expr: `sum by (instance) (rate(node_netstat_Tcp_OutSegs${RATE}))`, legend: "out" },
           ],
         },
         {
@@ -215,13 +213,13 @@ export const hosts: DashboardSpec = {
         {
           kind: "lines",
           title: "Log lines that warn",
-          about: "Warnings and errors a minute, by role.",
+          about: "Warnings and errors a minute, in all processes.",
           unit: "short",
           width: 8,
           queries: [
             {
-              expr: `sum by (role, level) (rate(hongbao_log_lines_total${RATE})) * 60`,
-              legend: "{{role}} {{level}}",
+              expr: `sum by (level) (rate(hongbao_log_lines_total${RATE})) * 60`,
+              legend: "{{level}}",
             },
           ],
         },

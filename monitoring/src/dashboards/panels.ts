@@ -80,7 +80,7 @@ export interface DashboardSpec {
   rows: { title: string; panels: PanelSpec[] }[];
 }
 
-const HEIGHTS = { lines: 8, stat: 4, table: 8 } as const;
+const HEIGHTS = { lines: 8, stat: 4, table: 6 } as const;
 const TAG = "hongbao";
 
 export function buildDashboard(spec: DashboardSpec): Dashboard {
@@ -137,7 +137,7 @@ function variable(name: "bucket" | "round"): QueryVariableBuilder {
     .sort(VariableSort.NaturalAsc)
     .multi(true)
     .includeAll(true)
-    .allValue(".*")
+    .allValue(".+")
     .current({ selected: true, text: "All", value: "$__all" });
 }
 
