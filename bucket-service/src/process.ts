@@ -25,7 +25,7 @@ import { GrabDesk } from "./doors/grab-desk.ts";
 import { httpDoor } from "./doors/http.ts";
 import { Identity } from "./doors/identity.ts";
 import { SpopAgent } from "./doors/spop/agent.ts";
-import { AnswerWriter, type AnswerWord } from "./grab/answers.ts";
+import { AnswerWriter } from "./grab/answers.ts";
 import { BucketView } from "./grab/bucket-view.ts";
 import { DurableWait, hearCommits } from "./grab/durable-wait.ts";
 import { GrabCore } from "./grab/grab-core.ts";

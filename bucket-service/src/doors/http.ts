@@ -30,7 +30,12 @@ export interface HttpDoorParts {
   };
   /** When a round opens, ms since 1970, as far as the bucket knows. */
   opensAtMs: (round: number) => number | null;
-  onAnswer?: (route: "grab" | "result" | "wins" | "receipts", word: AnswerWord | "ok") => void;
+  /** @param milliseconds since the request came; only a grab's are measured. */
+  onAnswer?: (
+    route: "grab" | "result" | "wins" | "receipts",
+    word: AnswerWord | "ok",
+    milliseconds: number,
+  ) => void;
   recent?: RecentAttempts;
   /** @param about what the request was, for the log; never who asked. */
   onError?: (error: unknown, about?: { request?: string; round?: number }) => void;
@@ -79,6 +84,8 @@ function grab(
   request: IncomingMessage,
   response: ServerResponse,
 ): void {
+  const { onAnswer } = parts;
+  const beganMs = onAnswer === undefined ? 0 : performance.now();
   // A grab takes no body; whatever was sent is read past.
   request.resume();
   const { round, n, key } = route;
@@ -88,7 +95,7 @@ function grab(
     { round, user: user ?? "", n, key, secondPass },
     {
       tell(word, body, stock) {
-        parts.onAnswer?.("grab", word);
+        onAnswer?.("grab", word, performance.now() - beganMs);
         if (!response.writableEnded) send(response, word, body, stock);
       },
     },
@@ -186,7 +193,7 @@ function answer(
   word: AnswerWord | "ok",
   body: string,
 ): void {
-  parts.onAnswer?.(route, word);
+  parts.onAnswer?.(route, word, 0);
   plain(context, word, body);
 }
 
