@@ -4,8 +4,8 @@ import t, { type Test } from "tap";
 import { dashboardsServer } from "../src/page/server.ts";
 
 interface Format {
-  format(value: number | null, unit: string, decimals?: number): string;
-  ticks(max: number, unit: string): number[];
+  format: (value: number | null, unit: string, decimals?: number) => string;
+  ticks: (max: number, unit: string) => number[];
 }
 const PAGE = new URL("../page/format.js", import.meta.url);
 const { format, ticks } = (await import(PAGE.href)) as Format;
