@@ -64,8 +64,8 @@ export const stores: DashboardSpec = {
         },
         {
           kind: "stat",
-          title: "Last write to the append-only file",
-          about: "1 while writes succeed; without them nothing is told.",
+          title: "Append-only file",
+          about: "1 while writes to it succeed; without them nothing is told.",
           unit: "short",
           width: 4,
           bad: 1,
@@ -275,7 +275,7 @@ export const stores: DashboardSpec = {
           title: "Network",
           about: "Bytes to and from each MySQL.",
           unit: "Bps",
-          width: 8,
+          width: 12,
           queries: [
             {
               expr: `sum by (bucket) (rate(mysql_global_status_bytes_received{${B}}${RATE}))`,
@@ -289,27 +289,10 @@ export const stores: DashboardSpec = {
         },
         {
           kind: "lines",
-          title: "Disk",
-          about: "What InnoDB writes, its log included.",
-          unit: "Bps",
-          width: 8,
-          queries: [
-            {
-              expr: `sum by (bucket) (rate(mysql_global_status_innodb_data_written{${B}}${RATE}))`,
-              legend: "{{bucket}} written",
-            },
-            {
-              expr: `sum by (bucket) (rate(mysql_global_status_innodb_data_read{${B}}${RATE}))`,
-              legend: "{{bucket}} read",
-            },
-          ],
-        },
-        {
-          kind: "lines",
           title: "Waits for row locks",
           about: "Transactions that waited for another one.",
           unit: "ops",
-          width: 8,
+          width: 12,
           queries: [
             {
               expr: `sum by (bucket) (rate(mysql_global_status_innodb_row_lock_waits{${B}}${RATE}))`,
