@@ -36,6 +36,7 @@ export const hosts: DashboardSpec = {
           about: "Part of the time in which something waited (Linux pressure).",
           unit: "percentunit",
           width: 8,
+          max: 1,
           warn: 0.5,
           queries: [
             { expr: `rate(node_pressure_cpu_waiting_seconds_total${RATE})`, legend: "processor" },
