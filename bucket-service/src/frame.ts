@@ -10,6 +10,7 @@ import {
   type Secrets,
   type Topology,
 } from "@hongbao/preprocess";
+import { switchMetrics } from "./metrics.ts";
 import { SwitchKeeper, switchesPath } from "./switches/keeper.ts";
 
 export type Role = "grab" | "persist" | "payout";
@@ -37,7 +38,8 @@ export function openFrame(topology: Topology, bucketId: string, role: Role, id: 
     const known = topology.buckets.map((candidate) => candidate.id).join(", ");
     throw new BadInput(`--bucket: found ${bucketId}, expected one of ${known} (${topology.path})`);
   }
-  const logger = createLogger({ role, id, bucket: bucketId });
+  const registry = createRegistry({ labels: { role, id, bucket: bucketId } });
+  const logger = createLogger({ role, id, bucket: bucketId }, { registry });
   const pack = openPack(topology.pack, { verify: true });
   const switches = new LiveSwitches(bucketId);
   const switchKeeper = new SwitchKeeper({
@@ -47,6 +49,7 @@ export function openFrame(topology: Topology, bucketId: string, role: Role, id: 
     packDigest: pack.digest,
     onTrouble: (error) => logger.warn({ err: error }, "the copy of the switches is of no use"),
   });
+  switchMetrics(registry, switches);
   return {
     topology,
     bucket,
@@ -54,7 +57,7 @@ export function openFrame(topology: Topology, bucketId: string, role: Role, id: 
     pack,
     id,
     logger,
-    registry: createRegistry({ labels: { role, id, bucket: bucketId } }),
+    registry,
     switches,
     switchKeeper,
   };

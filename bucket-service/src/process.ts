@@ -1,9 +1,7 @@
 import { createServer, type Server } from "node:http";
 import type { Server as NetServer } from "node:net";
-import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Connection, Pool } from "mysql2/promise";
-import type { Registry } from "@hongbao/monitoring";
 import { Unreachable, bucketOfSlot, loadUserTable, slotOf, type Pack } from "@hongbao/preprocess";
 import { rebuildRoutes } from "./admin/rebuild-routes.ts";
 import { bucketRoutes } from "./admin/routes.ts";
@@ -14,7 +12,7 @@ import { GrabDesk } from "./doors/grab-desk.ts";
 import { httpDoor } from "./doors/http.ts";
 import { Identity } from "./doors/identity.ts";
 import { SpopAgent } from "./doors/spop/agent.ts";
-import { AnswerWriter, type AnswerWord } from "./grab/answers.ts";
+import { AnswerWriter } from "./grab/answers.ts";
 import { BucketView } from "./grab/bucket-view.ts";
 import { DurableWait, hearCommits } from "./grab/durable-wait.ts";
 import { GrabCore } from "./grab/grab-core.ts";
@@ -22,6 +20,7 @@ import { bucketFence } from "./grab/fence.ts";
 import { UserLimits } from "./grab/limits.ts";
 import { RecentAttempts } from "./grab/recent.ts";
 import { WinsReader } from "./grab/wins.ts";
+import { answerMeter, batchObserver, doorMetrics, httpMeter, viewMetrics } from "./metrics.ts";
 import { mysqlConnection, mysqlPool, mysqlProbe } from "./mysql/connect.ts";
 import { payoutRoutes } from "./payout/admin.ts";
 import { Persist } from "./persist/persist.ts";
@@ -30,7 +29,7 @@ import { RebuildDesk } from "./rebuild/desk.ts";
 import { RebuildScripts } from "./rebuild/rebuild-scripts.ts";
 import { connectRedis } from "./redis/connect.ts";
 import { bucketKeys } from "./redis/keys.ts";
-import { BucketStore, leftOf, phaseOf } from "./redis/scripts.ts";
+import { BucketStore } from "./redis/scripts.ts";
 import { AckMode, journalCommitted } from "./switches/ack-mode.ts";
 import { RulesKeeper } from "./users/keeper.ts";
 import { UserRules, withRules } from "./users/rules.ts";
@@ -164,7 +163,9 @@ export async function startService(
     redisTrusted: () => view.trust === "ok",
   });
   const operators = operatorDesks(frame, store, pool, view);
-  const onError = (error: unknown): void => logger.error({ err: error }, "a request failed");
+  const onError = (error: unknown, about: object = {}): void =>
+    logger.error({ err: error, ...about }, "a request failed");
+  const onAnswer = httpMeter(registry);
   const opensAtMs = (round: number): number | null => view.round(round)?.opensAtMs ?? null;
   const door = createServer(
     {
@@ -186,7 +187,7 @@ export async function startService(
         ready: () => view.trust === "ok",
       },
       opensAtMs,
-      onAnswer: answerCounter(registry, "http"),
+      ...(onAnswer === undefined ? {} : { onAnswer }),
       onError,
     }),
   );
@@ -208,6 +209,7 @@ export async function startService(
     onError,
   });
   viewMetrics(frame, view, probe.up);
+  doorMetrics(registry, door, agent);
   await Promise.all([begin(), keeper.start()]);
   await view.refresh();
   void view.run();
@@ -239,11 +241,10 @@ export async function startService(
 }
 
 function spopAgent({ secrets, logger, registry }: Frame, desk: GrabDesk): SpopAgent {
-  const count = answerCounter(registry, "spop");
   return new SpopAgent({
     desk,
     secrets: secrets.spop,
-    onAnswers: (word, answers) => count("grab", word, answers),
+    ...(registry.enabled ? { onAnswer: answerMeter(registry, "spop", "grab") } : {}),
     onFault: (what) => logger.warn(what),
   });
 }
@@ -259,6 +260,10 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
   );
   const probe = mysqlProbe(pool, () => undefined);
   const rows = registry.counter("persist_rows_total");
+  const persisted = rows.with({ outcome: "new" });
+  const violations = rows.with({ outcome: "violation" });
+  const batchSeconds = registry.histogram("persist_batch_seconds").with({});
+  const failures = registry.counter("persist_failures_total").with({});
   const operators = operatorDesks(frame, store, pool, view);
   const persist = new Persist({
     reader,
@@ -273,19 +278,19 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
     scripts: operators.scripts,
     observer: {
       persisted: (count, milliseconds) => {
-        rows.inc({ outcome: "new" }, count);
-        registry.histogram("persist_batch_seconds").observe({}, milliseconds / 1000);
+        persisted.inc(count);
+        batchSeconds.observe(milliseconds / 1000);
       },
       conflict: (claim) => {
-        rows.inc({ outcome: "violation" });
+        violations.inc();
         logger.error(
-          { claim },
+          { claim, round: claim.round, prize: claim.prizeId },
           "a journal entry contradicts a claim in MySQL; it was kept in claim_conflicts",
         );
       },
       late: (claims) => logger.warn({ claims }, "claims of before a rebuild were brought back"),
       failed: (what, error) => {
-        registry.counter("persist_failures_total").inc({});
+        failures.inc();
         logger.warn({ err: error }, `${what} failed; the entries stay in the journal and are tried again`);
       },
     },
@@ -325,69 +330,6 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
       await end();
     },
   };
-}
-
-type Route = "grab" | "result" | "wins" | "receipts";
-
-/** Counts answers; each route's and word's counter is looked up once. */
-function answerCounter(
-  registry: Registry,
-  door: "http" | "spop",
-): (route: Route, word: AnswerWord | "ok", count?: number) => void {
-  const answers = registry.counter("http_requests_total");
-  const counters: Partial<Record<Route, Partial<Record<string, { inc(n?: number): void }>>>> = {};
-  return (route, word, count = 1) => {
-    const ofRoute = (counters[route] ??= {});
-    const result = word === "not_found" ? "ok" : word;
-    (ofRoute[result] ??= answers.with({ door, route, result })).inc(count);
-  };
-}
-
-function batchObserver(registry: Registry): { batch(size: number, milliseconds: number, ok: boolean): void } {
-  const size = registry.histogram("batch_size").with({});
-  const seconds = registry.histogram("redis_call_seconds").with({ call: "grab" });
-  const failures = registry.counter("redis_failures_total").with({ call: "grab" });
-  return {
-    batch(count, milliseconds, ok) {
-      size.observe(count);
-      seconds.observe(milliseconds / 1000);
-      if (!ok) failures.inc();
-    },
-  };
-}
-
-/** Gauges that are read off the view when somebody collects. */
-function viewMetrics(frame: Frame, view: BucketView, mysqlUp: () => boolean): void {
-  const { registry, pack, bucket } = frame;
-  const delay = monitorEventLoopDelay({ resolution: 100 });
-  delay.enable();
-  registry.onCollect(() => {
-    registry.gauge("event_loop_delay_seconds").set({ quantile: "0.5" }, delay.percentile(50) / 1e9);
-    registry.gauge("event_loop_delay_seconds").set({ quantile: "0.99" }, delay.percentile(99) / 1e9);
-    registry.gauge("event_loop_delay_seconds").set({ quantile: "1" }, delay.max / 1e9);
-    delay.reset();
-    registry.gauge("store_up").set({ store: "redis" }, view.trust === "ok" ? 1 : 0);
-    registry.gauge("store_up").set({ store: "mysql" }, mysqlUp() ? 1 : 0);
-    registry.gauge("bucket_fenced").set({}, view.trust === "fenced" ? 1 : 0);
-    registry.gauge("journal_max").set({}, pack.manifest.event.journalMax);
-    const { state } = view;
-    if (state === null) return;
-    registry.gauge("journal_waiting").set({}, state.seq - state.acked);
-    for (const round of state.rounds) {
-      const label = { round: String(round.round) };
-      const generated = pack.manifest.ranges
-        .filter((range) => range.bucket === bucket.id && range.round === round.round)
-        .reduce((sum, range) => sum + range.count, 0);
-      registry.gauge("prizes_generated").set(label, generated);
-      registry.gauge("prizes_issued").set(label, round.issued);
-      registry.gauge("prizes_left").set(label, leftOf(round));
-      for (const phase of ["scheduled", "open", "closed"] as const) {
-        registry
-          .gauge("round_state")
-          .set({ ...label, state: phase }, phaseOf(round, state.timeMs) === phase ? 1 : 0);
-      }
-    }
-  });
 }
 
 /** Listens on `host:port`. Errors: Unreachable when the address is taken or is not ours. */

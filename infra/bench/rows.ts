@@ -97,6 +97,17 @@ const grabRows: RowPlan[] = [
     target: { sign: "<=", value: 1 },
     ...serviceAgainstNginx("hongbao-http"),
   },
+  {
+    id: "metrics",
+    group: "grab",
+    what: "CPU of the service processes per win with metrics, to the same without",
+    target: { sign: "<=", value: 1.03 },
+    unit: "ratio",
+    needs: ["hongbao", "hongbao-no-metrics"],
+    figure: (facts) =>
+      pairedRatio(role(facts, "hongbao", "service"), role(facts, "hongbao-no-metrics", "service")),
+    aside: (facts) => ({ withoutUs: median(role(facts, "hongbao-no-metrics", "service")) }),
+  },
 ];
 
 const chainRows: RowPlan[] = [

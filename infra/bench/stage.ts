@@ -278,6 +278,7 @@ interface Variant {
   services?: number;
   ack?: "database";
   redisDelayMs?: number;
+  metrics?: "off";
   connections?: number;
 }
 
@@ -290,6 +291,7 @@ const VARIANTS: Variant[] = [
     buckets: 1,
     services: 1,
   },
+  { id: "hongbao-no-metrics", name: "no-metrics", what: "whole chain, no metrics kept", metrics: "off" },
   { id: "hongbao-ack-database", name: "database", what: "whole chain, ack: database", ack: "database" },
   {
     id: "hongbao-5ms",
@@ -305,7 +307,7 @@ async function startVariant(
   world: World,
   variant: Variant,
 ): Promise<{ system: System; cluster: Cluster }> {
-  const { id, name, what, ack, redisDelayMs, connections = sizes.connections } = variant;
+  const { id, name, what, ack, redisDelayMs, metrics, connections = sizes.connections } = variant;
   const { buckets = 2, services = 2 } = variant;
   const rounds = Array.from({ length: sizes.rounds + 1 }, (_, index) => ({
     id: index + 1,
@@ -322,6 +324,7 @@ async function startVariant(
     tell,
     ...(ack ? { ack } : {}),
     ...(redisDelayMs === undefined ? {} : { redisDelayMs }),
+    ...(metrics === undefined ? {} : { metrics }),
   });
   const supply = new RoundSupply(rounds.map((round) => round.id));
   const common = { id, what, cluster, world, connections, rounds: supply };

@@ -1,7 +1,10 @@
 /** The commands of this folder; what they need is imported when they run. */
 import type { Command } from "commander";
 import { Option } from "commander";
+import { parentCommand } from "@hongbao/preprocess";
 import { registerBench } from "../bench/commands.ts";
+import type { AlertTestOptions } from "./monitoring/alert-test.ts";
+import type { DashboardsOptions } from "./monitoring/dashboards.ts";
 
 interface StateOption {
   state?: string;
@@ -17,6 +20,8 @@ export interface UpCommandOptions extends StateOption {
   supervise?: boolean;
   fresh?: boolean;
   replay?: boolean;
+  monitoring?: boolean;
+  alerts?: string;
 }
 
 export interface RehearseCommandOptions extends StateOption {
@@ -47,6 +52,8 @@ export function register(program: Command): void {
     .option("--opens-in <seconds>", "shift all rounds so that the first opens this long after ready")
     .option("--detach", "return when it is ready; `hongbao down` stops it")
     .option("--fresh", "throw away the event of the state first")
+    .option("--monitoring", "Prometheus, Alertmanager, exporters and dashboards beside it")
+    .option("--alerts <file>", "who is told of alerts, with --monitoring (docs/runbook.md)")
     .option("--replay", "run the article's event: 150,000 users, three rounds, real load, a summary")
     .option(...STATE)
     .addOption(new Option("--supervise").hideHelp())
@@ -79,5 +86,26 @@ export function register(program: Command): void {
     .action(async (files: string[], options: { check?: boolean }) => {
       await (await import("./selftest/command.ts")).runSelftest(files, options);
     });
+  registerMonitoring(program);
   registerBench(program);
+}
+
+function registerMonitoring(program: Command): void {
+  parentCommand(program, "alert", "alerts to phone and mail")
+    .command("test")
+    .description("sends a test alert and sees it through; 1 when it does not reach everybody")
+    .option("--alertmanager <url>", "Alertmanager (default: the one of the state's cluster)")
+    .option(...STATE)
+    .option("--json", "one JSON document on stdout")
+    .action(async (options: AlertTestOptions) =>
+      (await import("./monitoring/alert-test.ts")).runAlertTest(options),
+    );
+  program
+    .command("dashboards")
+    .description("draws the dashboards out of a Prometheus, where there is no Grafana")
+    .requiredOption("--prometheus <url>", "Prometheus")
+    .option("--listen <host:port>", "where the page is; loopback or a private network", "127.0.0.1:3000")
+    .action(async (options: DashboardsOptions) =>
+      (await import("./monitoring/dashboards.ts")).runDashboards(options),
+    );
 }

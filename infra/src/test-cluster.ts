@@ -13,6 +13,8 @@ export interface TestClusterOptions {
   event?: string;
   /** Seconds from ready to the first opening. */
   opensIn?: number;
+  /** With Prometheus and what belongs to it; the path of a file that says who is told of alerts. */
+  monitoring?: { alerts: string };
 }
 
 export interface TestCluster {
@@ -39,19 +41,20 @@ export async function startTestCluster(t: Teardown, options: TestClusterOptions 
   const down = () => tryHongbao(["down", ...at]);
   // Handlers run last in, first out: the cluster is gone before its directory is looked at.
   t.teardown(async () => void (await down()));
-  const { buckets, services, event, opensIn } = options;
+  const { buckets, services, event, opensIn, monitoring } = options;
   const values = {
     buckets,
     services,
     "opens-in": opensIn,
     event: event === undefined ? undefined : resolve(event),
+    alerts: monitoring?.alerts,
   };
   const words = Object.entries(values).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name}`, String(value)],
   );
   const up = await spawnChild({
     name: "up",
-    ...hongbaoWords(["up", ...at, ...words]),
+    ...hongbaoWords(["up", ...at, ...(monitoring ? ["--monitoring"] : []), ...words]),
     logPath: join(state, "up.log"),
     graceMsMax: GRACE_MS_MAX,
   });

@@ -2,3 +2,6 @@
 export * from "./catalogue.ts";
 export * from "./logger.ts";
 export * from "./registry.ts";
+export * from "./document.ts";
+export * from "./alertmanager.ts";
+export * from "./prometheus.ts";

@@ -1,7 +1,8 @@
 /** The metrics of one process, by the names of the catalogue. The only place that knows prom-client. */
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry as PromRegistry } from "prom-client";
-import type { LabelBound, LabelsOf, MetricDefinition, MetricName, NameOf } from "./catalogue.ts";
+import { collectDefaultMetrics, Registry as PromRegistry, type Metric } from "prom-client";
+import type { LabelsOf, MetricDefinition, MetricName, NameOf } from "./catalogue.ts";
 import { CATALOGUE } from "./catalogue.ts";
+import { Family, HistogramCell, NumberCell } from "./cells.ts";
 
 export const METRIC_PREFIX = "hongbao_";
 const LOOP_LOOK_MS = 100;
@@ -9,7 +10,7 @@ const LOOP_LOOK_MS = 100;
 export interface CounterMetric<L> {
   /** Adds n (default 1). */
   inc(labels: L, n?: number): void;
-  /** The same with the labels looked up once, for hot paths. */
+  /** The same with the labels looked up once: adding is adding to a number. Exists from then on, as 0. */
   with(labels: L): { inc(n?: number): void };
 }
 
@@ -23,7 +24,7 @@ export interface GaugeMetric<L> {
 export interface HistogramMetric<L> {
   /** One observation, in the metric's unit. */
   observe(labels: L, value: number): void;
-  with(labels: L): { observe(value: number): void };
+  with(labels: L): { observe(value: number, count?: number): void };
 }
 
 export interface Registry {
@@ -35,82 +36,53 @@ export interface Registry {
   /** The exposition text for GET /metrics. */
   text(): Promise<string>;
   contentType: string;
+  /** False where HONGBAO_METRICS=off: nothing is kept, and hot paths need not even call. For measuring what metrics cost. */
+  enabled: boolean;
 }
 
 type Labels = Record<string, string>;
-type Metric = Counter | Gauge | Histogram;
-/** Takes what LabelsOf promises: a record of texts, whose exact type depends on the metric. */
-type Guard = (labels: object) => Labels;
-
-/** Keeps label values within their bound: an unknown or surplus value becomes "other". */
-function labelGuard(definition: MetricDefinition): Guard {
-  const bounds = Object.entries<LabelBound>(definition.labels).map(([label, bound]) => ({
-    label,
-    closed: "values" in bound,
-    seen: new Set("values" in bound ? bound.values : []),
-    seenMax: "values" in bound ? bound.values.length : bound.valuesMax,
-  }));
-  return (labels) => {
-    let fitting = labels as Labels;
-    for (const { label, closed, seen, seenMax } of bounds) {
-      const value = fitting[label]!;
-      if (seen.has(value)) continue;
-      if (!closed && seen.size < seenMax) seen.add(value);
-      else fitting = { ...fitting, [label]: "other" };
-    }
-    return fitting;
-  };
-}
-
-function createMetric(definition: MetricDefinition, registers: PromRegistry[]): Metric {
-  const settings = {
-    name: METRIC_PREFIX + definition.name,
-    help: definition.help,
-    labelNames: Object.keys(definition.labels),
-    registers,
-  };
-  switch (definition.type) {
-    case "counter":
-      return new Counter(settings);
-    case "gauge":
-      return new Gauge(settings);
-    case "histogram":
-      return new Histogram({ ...settings, buckets: [...(definition.buckets ?? [])] });
-  }
-}
 
 /** A registry with the catalogue's metrics and the process's own; `labels` (role, id, bucket) go on all of them. */
 export function createRegistry({ labels }: { labels: Labels }): Registry {
+  if (process.env.HONGBAO_METRICS === "off") return deafRegistry();
   const prom = new PromRegistry();
   prom.setDefaultLabels(labels);
   // By default a timer wakes every process a hundred times a second, to see how late it is.
   collectDefaultMetrics({ register: prom, eventLoopMonitoringPrecision: LOOP_LOOK_MS });
-  const metrics = new Map<MetricName, { metric: Metric; guard: Guard }>();
-  for (const definition of CATALOGUE) {
-    metrics.set(definition.name, { metric: createMetric(definition, [prom]), guard: labelGuard(definition) });
+  const numbers = new Map<MetricName, Family<NumberCell>>();
+  const histograms = new Map<MetricName, Family<HistogramCell>>();
+  const definitions: readonly (MetricDefinition & { name: MetricName })[] = CATALOGUE;
+  for (const definition of definitions) {
+    const { name, type, buckets = [] } = definition;
+    const family =
+      type === "histogram"
+        ? new Family(METRIC_PREFIX, definition, () => new HistogramCell(buckets))
+        : new Family(METRIC_PREFIX, definition, () => new NumberCell());
+    if (type === "histogram") histograms.set(name, family as Family<HistogramCell>);
+    else numbers.set(name, family as Family<NumberCell>);
+    prom.registerMetric(family as unknown as Metric);
   }
   const hooks: (() => void | Promise<void>)[] = [];
-  return {
+  const registry: Registry = {
     counter(name) {
-      const { metric, guard } = metrics.get(name) as { metric: Counter; guard: Guard };
-      return {
-        inc: (given, n = 1) => metric.inc(guard(given), n),
-        with: (given) => metric.labels(guard(given)),
-      };
+      const family = numbers.get(name)!;
+      family.begin();
+      return { inc: (given, n) => family.cell(given).inc(n), with: (given) => family.cell(given) };
     },
     gauge(name) {
-      const { metric, guard } = metrics.get(name) as { metric: Gauge; guard: Guard };
+      const family = numbers.get(name)!;
       return {
-        set: (given, value) => metric.set(guard(given), value),
-        inc: (given, n = 1) => metric.inc(guard(given), n),
-        reset: () => metric.reset(),
+        set: (given, value) => void (family.cell(given).value = value),
+        inc: (given, n) => family.cell(given).inc(n),
+        reset: () => family.reset(),
       };
     },
     histogram(name) {
-      const { metric, guard } = metrics.get(name) as { metric: Histogram; guard: Guard };
+      const family = histograms.get(name)!;
+      family.begin();
       return {
-        observe: (given, value) => metric.observe(guard(given), value),
-        with: (given) => metric.labels(guard(given)),
+        observe: (given, value) => family.cell(given).observe(value),
+        with: (given) => family.cell(given),
       };
     },
     onCollect(fn) {
@@ -121,5 +93,35 @@ export function createRegistry({ labels }: { labels: Labels }): Registry {
       return prom.metrics();
     },
     contentType: prom.contentType,
+    enabled: true,
+  };
+  watchLoop(registry);
+  return registry;
+}
+
+/** How late a timer comes is how long everything else waits. */
+function watchLoop(registry: Registry): void {
+  const delay = registry.histogram("event_loop_delay_seconds").with({});
+  let lastMs = performance.now();
+  const look = (): void => {
+    const nowMs = performance.now();
+    delay.observe(Math.max(0, nowMs - lastMs - LOOP_LOOK_MS) / 1000);
+    lastMs = nowMs;
+  };
+  setInterval(look, LOOP_LOOK_MS).unref();
+}
+
+function deafRegistry(): Registry {
+  const deaf = () => undefined;
+  const metric = { inc: deaf, set: deaf, reset: deaf, observe: deaf };
+  const made = () => ({ ...metric, with: () => metric });
+  return {
+    counter: made,
+    gauge: made,
+    histogram: made,
+    onCollect: deaf,
+    text: async () => "",
+    contentType: PromRegistry.PROMETHEUS_CONTENT_TYPE,
+    enabled: false,
   };
 }

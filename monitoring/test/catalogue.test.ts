@@ -1,5 +1,7 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import t from "tap";
-import { CATALOGUE } from "../src/index.ts";
+import { CATALOGUE, catalogueDocument } from "../src/index.ts";
 import type { MetricDefinition } from "../src/index.ts";
 
 const METRICS: readonly MetricDefinition[] = CATALOGUE;
@@ -34,4 +36,10 @@ t.test("histograms, and only they, have rising buckets", async (t) => {
       name,
     );
   }
+});
+
+t.test("the document says what the catalogue says", async (t) => {
+  const path = join(import.meta.dirname, "..", "..", "docs", "metrics.md");
+  if (process.env.HONGBAO_UPDATE) writeFileSync(path, catalogueDocument());
+  t.equal(readFileSync(path, "utf8"), catalogueDocument());
 });

@@ -1,5 +1,5 @@
 import t from "tap";
-import { createLogger } from "../src/index.ts";
+import { createLogger, createRegistry } from "../src/index.ts";
 
 t.beforeEach(() => {
   delete process.env.HONGBAO_LOG;
@@ -10,7 +10,10 @@ function keep(level?: string) {
   if (level !== undefined) process.env.HONGBAO_LOG = level;
   const lines: Record<string, unknown>[] = [];
   const write = (line: string): void => void lines.push(JSON.parse(line) as Record<string, unknown>);
-  return { lines, log: createLogger({ role: "service", id: "s0", bucket: "b0" }, { write }) };
+  return {
+    lines,
+    log: createLogger({ role: "service", id: "s0", bucket: "b0" }, { destination: { write } }),
+  };
 }
 
 t.test("a line says when, who and what", async (t) => {
@@ -44,6 +47,33 @@ t.test("secrets are hidden wherever they stand", async (t) => {
 
 t.test("a process without a bucket names none", async (t) => {
   const lines: string[] = [];
-  createLogger({ role: "controller", id: "c0" }, { write: (line) => void lines.push(line) }).warn("x");
+  const write = (line: string): void => void lines.push(line);
+  createLogger({ role: "controller", id: "c0" }, { destination: { write } }).warn("x");
   t.notMatch(lines[0], /bucket/);
+});
+
+t.test("who a user is stands in no line, nor a token or a round's key inside a text", async (t) => {
+  const { lines, log } = keep();
+  const token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJ1MTcifQ.c2lnbmF0dXJl";
+  const error = new Error(`POST /v1/rounds/1/grab?k=SeCrEt&n=2 with Bearer ${token} failed`);
+  log.error({ err: error, claim: { user: "li.lei", prizeId: 7, round: 1 }, round: 1 }, "a request failed");
+  log.warn(`redis://default:pa55word@10.0.0.1:6379 refused ${token}`);
+  const text = JSON.stringify(lines);
+  t.notMatch(text, /eyJ|SeCrEt|li\.lei|pa55word/);
+  t.match(lines[0], { round: 1, claim: { prizeId: 7, user: "[hidden]" } });
+  t.match(text, /grab\?k=\[hidden\]&n=2/);
+});
+
+t.test("warnings and errors are counted, also where nobody reads them", async (t) => {
+  const registry = createRegistry({ labels: {} });
+  const write = (): void => undefined;
+  const log = createLogger({ role: "service", id: "s0" }, { registry, destination: { write } });
+  log.info("i");
+  log.warn("w");
+  log.error("e");
+  log.error({ round: 2 }, "e");
+  const text = await registry.text();
+  t.match(text, /^hongbao_log_lines_total\{level="warn"\} 1$/m);
+  t.match(text, /^hongbao_log_lines_total\{level="error"\} 2$/m);
+  t.match(text, /^hongbao_log_lines_total\{level="fatal"\} 0$/m);
 });

@@ -79,6 +79,30 @@ t.test("every metric of the catalogue is there, and the process's own are too", 
   t.match(registry.contentType, /^text\/plain/);
 });
 
+t.test("who asks for a counter has it, as 0, before anything happens", async (t) => {
+  const registry = createRegistry({ labels: {} });
+  t.same(await linesOf(registry, "payout_guarded_total"), []);
+  registry.counter("payout_guarded_total");
+  t.same(await linesOf(registry, "payout_guarded_total"), ["hongbao_payout_guarded_total 0"]);
+  t.same(await linesOf(registry, "persist_rows_total"), []);
+  registry.counter("persist_rows_total").with({ outcome: "violation" });
+  t.same(await linesOf(registry, "persist_rows_total"), [
+    'hongbao_persist_rows_total{outcome="violation"} 0',
+  ]);
+});
+
+t.test("switched off, nothing is kept and everything can still be called", async (t) => {
+  process.env.HONGBAO_METRICS = "off";
+  t.teardown(() => delete process.env.HONGBAO_METRICS);
+  const registry = createRegistry({ labels: {} });
+  t.equal(registry.enabled, false);
+  registry.counter("payout_guarded_total").inc({});
+  registry.gauge("journal_waiting").set({}, 1);
+  registry.histogram("batch_size").with({}).observe(1);
+  registry.onCollect(() => void t.fail("nobody collects"));
+  t.equal(await registry.text(), "");
+});
+
 t.test("two registries of one process do not mix", async (t) => {
   const [one, two] = [createRegistry({ labels: {} }), createRegistry({ labels: {} })];
   one.gauge("journal_waiting").set({}, 1);

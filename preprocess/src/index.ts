@@ -11,6 +11,7 @@ export * from "./topology.ts";
 export * from "./secrets.ts";
 export * from "./switches.ts";
 export * from "./hmac.ts";
+export { listField, mapField, readYaml, textField, wholeField } from "./yaml-file.ts";
 export * from "./tokens.ts";
 export * from "./user-records.ts";
 export * from "./users.ts";

@@ -21,6 +21,16 @@ export interface ClusterProcesses {
   payout: Record<string, number>;
   redis: Record<string, StoreProcess>;
   mysql: Record<string, StoreProcess>;
+  /** Prometheus and what belongs to it, with `up --monitoring`. */
+  monitoring?: Record<string, number>;
+}
+
+/** Addresses of what `up --monitoring` runs. */
+export interface ClusterMonitoring {
+  /** Grafana, or the page that takes its place. */
+  dashboards: string;
+  prometheus: string;
+  alertmanager: string;
 }
 
 export interface ClusterFile {
@@ -35,6 +45,7 @@ export interface ClusterFile {
   /** The balancer's public address. */
   url: string;
   processes: ClusterProcesses;
+  monitoring?: ClusterMonitoring;
 }
 
 /** The directory from `--state`, then $HONGBAO_STATE, then `.hongbao/` beside the `hongbao` script; absolute. */

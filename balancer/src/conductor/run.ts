@@ -60,8 +60,8 @@ export async function startController(options: ControllerOptions): Promise<{ sto
     throw new BadInput(`--id: found "${options.id}", expected one of ${known} (${topology.path})`);
   }
   const { operator } = readSecrets(topology, ["operator"]);
-  const logger = createLogger({ role: "controller", id: place.id });
   const registry = createRegistry({ labels: { role: "controller", id: place.id } });
+  const logger = createLogger({ role: "controller", id: place.id }, { registry });
   const { conductor, buckets, users, switches } = await makeConductor(
     topology,
     place.id,
@@ -133,6 +133,7 @@ async function makeConductor(
         onInstalled: () => conductor.wake(),
       }),
   );
+  const ticks = registry.histogram("controller_tick_seconds").with({});
   const conductor: Conductor = new Conductor({
     id,
     manifest,
@@ -144,7 +145,7 @@ async function makeConductor(
     wallMs: () => Date.now(),
     sleep: (ms) => sleep(ms),
     lends: (bucket) => switches.lends(bucket),
-    onTick: (seconds) => registry.histogram("controller_tick_seconds").observe({}, seconds),
+    onTick: (seconds) => ticks.observe(seconds),
     onTrouble: (error) => {
       if (error === null) logger.info("the control store answers");
       else logger.error({ err: error }, "the control store failed; it is tried again");
@@ -164,6 +165,9 @@ async function makeConductor(
   registry.onCollect(() => {
     registry.gauge("controller_leading").set({}, conductor.lease.leading ? 1 : 0);
     registry.gauge("store_up").set({ store: "control" }, conductor.storeWorks ? 1 : 0);
+    const rounds = buckets.flatMap(({ state }) => state?.rounds ?? []);
+    registry.gauge("event_active").set({}, isActive(rounds, Date.now()) ? 1 : 0);
+    registry.gauge("event_local_hour").set({}, hourIn(manifest.event.timezone, Date.now()));
     for (const { id: bucket, nowMs } of conductor.world().buckets) {
       if (nowMs !== null) registry.gauge("clock_offset_seconds").set({ bucket }, (nowMs - Date.now()) / 1000);
     }
@@ -195,6 +199,25 @@ async function makeConductor(
     buckets: topology.buckets.map(({ id }) => id),
   });
   return { conductor, buckets, users, switches };
+}
+
+const AROUND_MS = 3_600_000;
+
+/** Whether a round is open, or opens or closed within an hour: then nobody is spared at night. */
+export function isActive(
+  rounds: readonly { opensAtMs: number | null; closesAtMs: number | null }[],
+  nowMs: number,
+): boolean {
+  return rounds.some(({ opensAtMs, closesAtMs }) => {
+    if (opensAtMs === null) return false;
+    return nowMs >= opensAtMs - AROUND_MS && (closesAtMs === null || nowMs <= closesAtMs + AROUND_MS);
+  });
+}
+
+/** 0 to 23. */
+export function hourIn(timezone: string, nowMs: number): number {
+  const format = new Intl.DateTimeFormat("en-GB", { timeZone: timezone, hour: "2-digit", hourCycle: "h23" });
+  return Number(format.format(nowMs));
 }
 
 type PushedRole = "services" | "persist" | "payout";

@@ -1,4 +1,5 @@
 /** `hongbao balancer run`: one HAProxy, its maps, and an admin port. The edge: everything is read and checked here. */
+import { X509Certificate } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { request, type Server } from "node:http";
 import { hostname } from "node:os";
@@ -55,8 +56,8 @@ export async function startBalancer(options: RunOptions): Promise<RunningBalance
   const dir = resolve(options.dir ?? join(dirname(path), "balancer"));
   const chosen = readChoice(options);
   const { operator } = readSecrets(topology, ["operator"]);
-  const logger = createLogger({ role: "balancer", id: topology.balancer.listen });
   const registry = createRegistry({ labels: { role: "balancer", id: topology.balancer.listen } });
+  const logger = createLogger({ role: "balancer", id: topology.balancer.listen }, { registry });
   mkdirSync(join(dir, "maps"), { recursive: true, mode: 0o700 });
   /** The topology that HAProxy runs with. */
   const used = { topology };
@@ -246,6 +247,8 @@ async function startAdmin(parts: {
   const { topology, operator, master, feed, registry, logger, reload } = parts;
   registry.onCollect(() => {
     if (Number.isFinite(feed.ageMs)) registry.gauge("balancer_sync_age_seconds").set({}, feed.ageMs / 1000);
+    const expiresAt = topology.balancer.tls ? certificateExpiry(topology.balancer.tls.cert) : null;
+    if (expiresAt !== null) registry.gauge("balancer_certificate_expires_at_seconds").set({}, expiresAt);
   });
   const server = adminServer({
     operatorSecret: operator,
@@ -279,6 +282,15 @@ async function startAdmin(parts: {
   });
   await listenOn(server, topology.balancer.admin);
   return server;
+}
+
+/** Seconds since 1970; null when the file has no certificate that can be read. A renewed file counts at once. */
+export function certificateExpiry(path: string): number | null {
+  try {
+    return Date.parse(new X509Certificate(readFileSync(path)).validTo) / 1000;
+  } catch {
+    return null;
+  }
 }
 
 /** Errors: Unreachable, and what the socket says. */

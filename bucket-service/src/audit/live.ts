@@ -5,6 +5,8 @@ import type { Pack } from "@hongbao/preprocess";
 import { mysqlPolicy } from "../mysql/connect.ts";
 import { inSnapshot } from "../mysql/snapshot.ts";
 import type { BucketStore } from "../redis/scripts.ts";
+import { worthOf } from "../moves/runs.ts";
+import type { Sum } from "./audit.ts";
 import { RoundBooks } from "./books.ts";
 import { burnedAtCut, readBurned } from "./burned.ts";
 
@@ -18,7 +20,7 @@ export const livePolicy = {
 } as const;
 
 /**
- * The bucket's books as metrics: what the audit proves, in counts alone and as far as it is cheap. Read when somebody collects,
+ * The bucket's books as metrics: what the audit proves, as far as it is cheap (claimed and paid in money too). Read when somebody collects,
  * in a process that is not on the way of grabs. While a store is away the last figures stay.
  */
 export function bookMetrics(parts: {
@@ -28,6 +30,11 @@ export function bookMetrics(parts: {
   pack: Pack;
   bucket: string;
 }): void {
+  const { registry, pack, bucket } = parts;
+  for (const { round, lo, count } of pack.manifest.ranges.filter((range) => range.bucket === bucket)) {
+    const worth = worthOf([{ lo, count }], (id) => pack.amountOf(id));
+    registry.gauge("prizes_generated_minor").set({ round: String(round) }, worth);
+  }
   let nextAtMs = -Infinity;
   parts.registry.onCollect(async () => {
     const began = performance.now();
@@ -53,16 +60,18 @@ async function tell(parts: Parameters<typeof bookMetrics>[0]): Promise<void> {
     registry.gauge("prizes_lent_out").set(label, counts.lentOut);
     registry.gauge("prizes_rolled_in").set(label, counts.rolledIn);
     registry.gauge("prizes_rolled_out").set(label, counts.rolledOut);
-    registry.gauge("prizes_claimed").set(label, claimed);
-    registry.gauge("prizes_paid").set(label, paid);
+    registry.gauge("prizes_claimed").set(label, claimed.count);
+    registry.gauge("prizes_paid").set(label, paid.count);
+    registry.gauge("prizes_claimed_minor").set(label, claimed.amount);
+    registry.gauge("prizes_paid_minor").set(label, paid.amount);
     registry.gauge("prizes_unbalanced").set(label, unbalanced);
   }
 }
 
 interface LiveBooks {
   round: number;
-  claimed: number;
-  paid: number;
+  claimed: Sum;
+  paid: Sum;
   /** 0 in right books. */
   unbalanced: number;
   counts: ReturnType<RoundBooks["counts"]>;
@@ -77,8 +86,8 @@ async function readBooks({
   const connection = await pool.getConnection();
   // MySQL first, as in the audit.
   const { claimed, paid, burned } = await inSnapshot(connection, async () => ({
-    claimed: await countByRound(connection, "claims"),
-    paid: await countByRound(connection, "payouts WHERE state = 'paid'"),
+    claimed: await sumByRound(connection, "claims"),
+    paid: await sumByRound(connection, "payouts WHERE state = 'paid'"),
     burned: await readBurned(connection),
   })).finally(() => connection.release());
   const cut = await store.cut({ journal: false });
@@ -95,8 +104,8 @@ async function readBooks({
     ).counts();
     return {
       round: round.id,
-      claimed: claimed.get(round.id) ?? 0,
-      paid: paid.get(round.id) ?? 0,
+      claimed: claimed.get(round.id) ?? NONE,
+      paid: paid.get(round.id) ?? NONE,
       unbalanced:
         counts.generated +
         counts.borrowed +
@@ -107,8 +116,15 @@ async function readBooks({
   });
 }
 
-async function countByRound(connection: Connection, rows: string): Promise<Map<number, number>> {
-  const sql = `SELECT round_id, COUNT(*) AS n FROM ${rows} GROUP BY round_id`;
+const NONE: Sum = { count: 0, amount: 0 };
+
+async function sumByRound(connection: Connection, rows: string): Promise<Map<number, Sum>> {
+  const sql = `SELECT round_id, COUNT(*) AS n, SUM(amount_minor) AS amount FROM ${rows} GROUP BY round_id`;
   const [found] = await connection.query<RowDataPacket[]>({ sql, timeout: mysqlPolicy.queryTimeoutMs });
-  return new Map(found.map((row) => [row["round_id"] as number, Number(row["n"])]));
+  return new Map(
+    found.map((row) => [
+      row["round_id"] as number,
+      { count: Number(row["n"]), amount: Number(row["amount"]) },
+    ]),
+  );
 }

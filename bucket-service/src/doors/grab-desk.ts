@@ -21,7 +21,7 @@ export interface GrabDeskParts {
   opensAtMs: (round: number) => number | null;
   /** Remembers the answers of each user for a while. */
   recent?: RecentAttempts;
-  onError?: (error: unknown) => void;
+  onError?: (error: unknown, about?: { request?: string; round?: number }) => void;
 }
 
 /**
@@ -68,7 +68,7 @@ export class GrabDesk {
     try {
       body = this.#parts.writer.wonBytes(ask.round, ask.user, ask.n, prizeId);
     } catch (error) {
-      this.#parts.onError?.(error);
+      this.#parts.onError?.(error, { request: "grab", round: ask.round });
       return this.#refuse("busy", ask, teller);
     }
     teller.tell("won", body, 0);

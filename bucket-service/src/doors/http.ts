@@ -30,9 +30,15 @@ export interface HttpDoorParts {
   };
   /** When a round opens, ms since 1970, as far as the bucket knows. */
   opensAtMs: (round: number) => number | null;
-  onAnswer?: (route: "grab" | "result" | "wins" | "receipts", word: AnswerWord | "ok") => void;
+  /** @param milliseconds since the request came; only a grab's are measured. */
+  onAnswer?: (
+    route: "grab" | "result" | "wins" | "receipts",
+    word: AnswerWord | "ok",
+    milliseconds: number,
+  ) => void;
   recent?: RecentAttempts;
-  onError?: (error: unknown) => void;
+  /** @param about what the request was, for the log; never who asked. */
+  onError?: (error: unknown, about?: { request?: string; round?: number }) => void;
 }
 
 /**
@@ -78,6 +84,8 @@ function grab(
   request: IncomingMessage,
   response: ServerResponse,
 ): void {
+  const { onAnswer } = parts;
+  const beganMs = onAnswer === undefined ? 0 : performance.now();
   // A grab takes no body; whatever was sent is read past.
   request.resume();
   const { round, n, key } = route;
@@ -87,7 +95,7 @@ function grab(
     { round, user: user ?? "", n, key, secondPass },
     {
       tell(word, body, stock) {
-        parts.onAnswer?.("grab", word);
+        onAnswer?.("grab", word, performance.now() - beganMs);
         if (!response.writableEnded) send(response, word, body, stock);
       },
     },
@@ -170,7 +178,7 @@ function restOfApi(parts: HttpDoorParts): Koa {
       else if (context.status === 405 || context.status === 501)
         plain(context, "not_found", writer.other("not_found"));
     } catch (error) {
-      parts.onError?.(error);
+      parts.onError?.(error, aboutRequest(context));
       plain(context, "busy", writer.other("busy"));
     }
   });
@@ -185,8 +193,13 @@ function answer(
   word: AnswerWord | "ok",
   body: string,
 ): void {
-  parts.onAnswer?.(route, word);
+  parts.onAnswer?.(route, word, 0);
   plain(context, word, body);
+}
+
+function aboutRequest({ method, path }: Koa.Context): { request: string; round?: number } {
+  const round = /^\/v1\/rounds\/(\d{1,2})\//.exec(path)?.[1];
+  return { request: `${method} ${path}`, ...(round === undefined ? {} : { round: Number(round) }) };
 }
 
 const RECEIPT_BYTES_MAX = 65_536;

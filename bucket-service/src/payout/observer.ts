@@ -9,6 +9,8 @@ export interface PayoutObserver {
   batch(claims: number, milliseconds: number): void;
   /** A target answered, or did not. */
   answer(target: string, milliseconds: number): void;
+  /** After each batch: whether so many sends failed in a row that the target is only probed. */
+  circuit?(target: string, isOpen: boolean): void;
   /** The guard kept a claim from being paid: somebody must look at it. */
   guarded(claim: GuardedClaim): void;
   /** MySQL did not do it; nothing is lost, it is tried again. */

@@ -104,25 +104,35 @@ function targetOf(topology: Topology, name: "wallet" | "orders"): PayoutTarget {
   return httpTarget({ name, url, timeoutMs, secret: readTargetSecret(topology, name) });
 }
 
-function observerOf({ registry, logger }: Frame): PayoutObserver {
+function observerOf({ registry, logger, topology }: Frame): PayoutObserver {
   const claims = registry.counter("payout_claims_total");
+  const paidMinor = registry.counter("payout_paid_minor_total").with({});
+  const guarded = registry.counter("payout_guarded_total").with({});
+  const failures = registry.counter("payout_failures_total").with({});
+  const batchSeconds = registry.histogram("payout_batch_seconds").with({});
+  for (const outcome of ["paid", "retry", "dead"] as const) claims.with({ outcome });
+  for (const target of ["wallet", "orders"] as const) {
+    if (topology[target] !== undefined) registry.gauge("breaker_open").set({ target }, 0);
+  }
   return {
     outcome: (what, count) => {
       if (count > 0) claims.inc({ outcome: what }, count);
     },
-    paidMinor: (amountMinor) => registry.counter("payout_paid_minor_total").inc({}, amountMinor),
-    batch: (_claims, milliseconds) =>
-      registry.histogram("payout_batch_seconds").observe({}, milliseconds / 1000),
+    paidMinor: (amountMinor) => paidMinor.inc(amountMinor),
+    batch: (_claims, milliseconds) => batchSeconds.observe(milliseconds / 1000),
     answer: (target, milliseconds) =>
       registry
         .histogram("payout_target_seconds")
         .observe({ target: target as "wallet" }, milliseconds / 1000),
+    circuit: (target, isOpen) =>
+      registry.gauge("breaker_open").set({ target: target as "wallet" }, isOpen ? 1 : 0),
     guarded: (claim) => {
-      registry.counter("payout_guarded_total").inc({});
-      logger.error({ claim }, "a claim was kept from being paid: it is a dead letter");
+      guarded.inc();
+      const { round, prizeId: prize } = claim;
+      logger.error({ claim, round, prize }, "a claim was kept from being paid: it is a dead letter");
     },
     failed: (what, error) => {
-      registry.counter("payout_failures_total").inc({});
+      failures.inc();
       logger.warn({ err: error }, `${what} failed; nothing is lost, it is tried again`);
     },
   };

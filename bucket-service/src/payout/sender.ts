@@ -83,6 +83,7 @@ export class Sender {
       }),
     );
     for (const { outcome } of answered) this.#failures = outcome.kind === "retry" ? this.#failures + 1 : 0;
+    observer.circuit?.(target.name, this.#failures >= policy.failuresMax);
     await this.#writeDown(lease, answered);
     return isOpen && this.#failures > 0 ? policy.probeDelayMs : 0;
   }

@@ -17,6 +17,10 @@ export async function runUp(options: UpCommandOptions): Promise<void> {
   const services = wholeOption("--services", options.services, 1, SERVICES_MAX);
   const port = wholeOption("--port", options.port, 1, 65_535);
   const opensInSeconds = wholeOption("--opens-in", options.opensIn, 0, OPENS_IN_SECONDS_MAX);
+  if (options.alerts !== undefined && options.monitoring !== true) {
+    throw new BadInput(`--alerts: found without --monitoring, which runs what tells of alerts`);
+  }
+  const monitoring = options.alerts === undefined ? {} : { alerts: resolve(options.alerts) };
   const event = options.event === undefined ? undefined : resolve(options.event);
   const up = {
     home: stateDir(options.state),
@@ -26,6 +30,7 @@ export async function runUp(options: UpCommandOptions): Promise<void> {
     ...(port === undefined ? {} : { port }),
     ...(opensInSeconds === undefined ? {} : { opensInSeconds }),
     ...(event === undefined ? {} : { event }),
+    ...(options.monitoring === true ? { monitoring } : {}),
   };
   if (options.replay) {
     if (options.detach) throw new BadInput("--replay: found --detach too; a replay ends by itself");
@@ -39,12 +44,13 @@ export async function runUp(options: UpCommandOptions): Promise<void> {
 
 /** The same options as words, with absolute paths: the supervisor starts in another directory. */
 function wordsOf(up: Omit<UpOptions, "tell" | "signal">): string[] {
-  const { home, fresh, buckets, services, port, opensInSeconds, event } = up;
-  const values = { buckets, services, port, "opens-in": opensInSeconds, event };
+  const { home, fresh, buckets, services, port, opensInSeconds, event, monitoring } = up;
+  const values = { buckets, services, port, "opens-in": opensInSeconds, event, alerts: monitoring?.alerts };
   const words = Object.entries(values).flatMap(([name, value]) => {
     return value === undefined ? [] : [`--${name}`, String(value)];
   });
-  return ["--state", home, ...(fresh ? ["--fresh"] : []), ...words];
+  const flags = [...(fresh ? ["--fresh"] : []), ...(monitoring ? ["--monitoring"] : [])];
+  return ["--state", home, ...flags, ...words];
 }
 
 export async function runDownCommand(options: { state?: string }): Promise<void> {

@@ -90,6 +90,14 @@ export async function welcome(cluster: RunningCluster): Promise<string[]> {
     "  Open it as one of these users:",
     ...cluster.links.map((link) => `    ${link.user.padEnd(width)}  ${link.url}`),
     "",
+    ...(cluster.monitoring === null
+      ? []
+      : [
+          `  Dashboards:    ${cluster.monitoring.dashboards}`,
+          `  Prometheus:    ${cluster.monitoring.prometheus}/`,
+          `  Alertmanager:  ${cluster.monitoring.alertmanager}/`,
+          "",
+        ]),
     ...(isOver(figures.rounds) ? [...results(figures), ""] : []),
   ];
 }

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SECRET_NAMES, SLOTS, Unreachable } from "@hongbao/preprocess";
+import { monitoringPorts } from "../monitoring/units.ts";
 import { freePort, reserve } from "../processes/ports.ts";
 import { writeAtomically, type Places } from "./places.ts";
 
@@ -41,7 +42,7 @@ export function portNames(shape: Shape): string[] {
 /** Reserves every port: the same as last time where they are free. Throws Unreachable when `page` must be a certain one. */
 export async function takePorts(
   places: Places,
-  shape: Shape,
+  shape: Shape & { monitoring?: boolean },
   page?: number,
 ): Promise<Record<string, number>> {
   if (page !== undefined && !(await reserve(page))) {
@@ -49,7 +50,8 @@ export async function takePorts(
   }
   const before = readPorts(places);
   const ports: Record<string, number> = {};
-  for (const name of portNames(shape)) {
+  const further = shape.monitoring === true ? monitoringPorts(bucketIds(shape)) : [];
+  for (const name of [...portNames(shape), ...further]) {
     const wanted = name === "page" ? (page ?? before[name] ?? PAGE_PORT_PREFERRED) : before[name];
     ports[name] = await freePort(wanted);
   }

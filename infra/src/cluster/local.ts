@@ -13,9 +13,11 @@ import {
   Unreachable,
   writeClusterFile,
   type ClusterFile,
+  type ClusterMonitoring,
   type ClusterProcesses,
   type Topology,
 } from "@hongbao/preprocess";
+import type { MonitoringUnit } from "../monitoring/units.ts";
 import { logTail, spawnChild, type Child } from "../processes/child.ts";
 import { Supervisor } from "../processes/supervisor.ts";
 import { waitUntil } from "../processes/wait.ts";
@@ -125,6 +127,31 @@ export class LocalCluster {
     await waitUntil(() => isReady(`${page}/rounds.json`), { what: `the page at ${page}`, ...wait });
   }
 
+  /** Prometheus and what belongs to it; returns when each answers. */
+  async startMonitoring(units: readonly MonitoringUnit[], found: ClusterMonitoring): Promise<void> {
+    this.#file.processes.monitoring = {};
+    this.#file.monitoring = found;
+    const { places, starting } = this.#options;
+    await Promise.all(
+      units.map(async ({ name, command, args, env, readyUrl }) => {
+        const keep: Part["keep"] = ({ monitoring = {} }, pid) => set(monitoring, name, pid);
+        const spec = {
+          name,
+          command,
+          args,
+          cwd: places.monitoring,
+          logPath: places.log(`monitoring-${name}`),
+        };
+        await this.#start(`monitoring ${name}`, keep, () => spawnChild({ ...spec, ...(env ? { env } : {}) }));
+        await waitUntil(() => isReady(readyUrl), {
+          what: `${name} (log ${spec.logPath})`,
+          timeoutMsMax: READY_MS_MAX,
+          signal: starting.signal,
+        });
+      }),
+    );
+  }
+
   markReady(): void {
     this.#file.state = "ready";
     this.#write();
@@ -135,7 +162,8 @@ export class LocalCluster {
     this.#file.state = "stopping";
     this.#write();
     const names = [...this.#keepers.keys()];
-    for (const kind of ["balancer", "controller", "service", "persist", "payout", ""]) {
+    // Whoever watches must not cry out at an orderly end.
+    for (const kind of ["monitoring", "balancer", "controller", "service", "persist", "payout", ""]) {
       await this.#supervisor.stop(names.filter((name) => name.startsWith(kind)));
     }
     rmSync(join(this.#options.places.home, "cluster.json"), { force: true });

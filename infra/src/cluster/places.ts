@@ -28,6 +28,7 @@ export interface Places {
   pack: string;
   control: string;
   logs: string;
+  monitoring: string;
   redis(bucket: string): string;
   mysql(bucket: string): string;
   log(name: string): string;
@@ -50,6 +51,7 @@ const OWN = [
   "mysql",
   "switches",
   "balancer",
+  "monitoring",
   "summary.json",
   "replay.svg",
 ];
@@ -68,6 +70,7 @@ export function placesOf(home: string, { replay = false } = {}): Places {
     pack: join(data, "pack"),
     control: join(data, "control"),
     logs,
+    monitoring: join(data, "monitoring"),
     redis: (bucket) => join(data, "redis", bucket),
     mysql: (bucket) => join(data, "mysql", bucket),
     log: (name) => join(logs, `${name}.log`),

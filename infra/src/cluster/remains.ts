@@ -22,9 +22,9 @@ export async function endRemains(home: string): Promise<void> {
 function lastPids(home: string): number[] {
   try {
     const { processes } = JSON.parse(readFileSync(join(home, "cluster.json"), "utf8")) as ClusterFile;
-    const { controllers, balancer, services, persist, payout, redis, mysql } = processes;
+    const { controllers, balancer, services, persist, payout, redis, mysql, monitoring = {} } = processes;
     const stores = [...Object.values(redis), ...Object.values(mysql)].map(({ pid }) => pid);
-    const own = [controllers, services, persist, payout].flatMap((kind) => Object.values(kind));
+    const own = [controllers, services, persist, payout, monitoring].flatMap((kind) => Object.values(kind));
     return [...stores, ...own, ...(balancer === null ? [] : [balancer])];
   } catch {
     return [];

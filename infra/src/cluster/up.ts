@@ -6,9 +6,12 @@ import {
   readSecrets,
   signToken,
   Unreachable,
+  type ClusterMonitoring,
   type Topology,
 } from "@hongbao/preprocess";
 import { ensurePackages } from "../install/packages.ts";
+import { readAlertsFile } from "../monitoring/alerts-file.ts";
+import { MONITORING_PACKAGES, planMonitoring } from "../monitoring/units.ts";
 import { lockDirectory, type Lock } from "../processes/lock.ts";
 import { checkSettings, eventDigest, generate, load, writeSample } from "./event.ts";
 import { figuresReader, type Figures } from "./figures.ts";
@@ -41,6 +44,8 @@ export interface UpOptions {
   port?: number;
   opensInSeconds?: number;
   fresh?: boolean;
+  /** Prometheus, Alertmanager, exporters and dashboards beside the cluster; an alerts file may say who is told. */
+  monitoring?: { alerts?: string };
   /** What the operator reads. */
   tell: (text: string) => void;
   /** Gives up the start. */
@@ -54,6 +59,7 @@ export interface RunningCluster {
   figures(): Promise<Figures>;
   /** Page addresses that sign a user in. */
   links: { user: string; url: string }[];
+  monitoring: ClusterMonitoring | null;
   stop(): Promise<void>;
   killAll(): void;
 }
@@ -74,6 +80,7 @@ export async function startCluster(options: UpOptions): Promise<RunningCluster> 
   const places = placesOf(options.home, { replay: options.replay === true });
   const event =
     options.event === undefined ? null : { path: options.event, ...(await eventDigest(options.event)) };
+  if (options.monitoring?.alerts !== undefined) readAlertsFile(options.monitoring.alerts);
   openPlaces(places);
   const lock = await takeLock(places);
   try {
@@ -99,7 +106,8 @@ async function startLocked(
   lock: Lock,
 ): Promise<RunningCluster> {
   const { tell } = options;
-  await ensurePackages(["redis-server", "mariadb-server", "haproxy"]);
+  const monitored = options.monitoring === undefined ? [] : MONITORING_PACKAGES;
+  await ensurePackages(["redis-server", "mariadb-server", "haproxy", ...monitored]);
   await endRemains(places.home);
   const found = readSettings(places);
   if (found && found.step === "loaded" && options.fresh !== true) {
@@ -121,10 +129,11 @@ async function startLocked(
   };
   writeSettings(places, settings);
   turnLogs(places);
-  const ports = await takePorts(places, settings, options.port);
+  const monitoring = options.monitoring !== undefined;
+  const ports = await takePorts(places, { ...settings, monitoring }, options.port);
   makeSecrets(places);
   writeAtomically(places.topology, topologyText(settings, ports));
-  return run(options, places, settings, lock);
+  return run(options, places, settings, ports, lock);
 }
 
 /** From here on there are processes: whatever goes wrong, they are stopped before the error goes on. */
@@ -132,6 +141,7 @@ async function run(
   options: UpOptions,
   places: Places,
   settings: Settings,
+  ports: Record<string, number>,
   lock: Lock,
 ): Promise<RunningCluster> {
   const { tell } = options;
@@ -140,6 +150,7 @@ async function run(
   options.signal?.addEventListener("abort", giveUp, { once: true });
   if (options.signal?.aborted) giveUp();
   const cluster = new LocalCluster({ places, tell, starting });
+  let monitoring: ClusterMonitoring | null = null;
   const stop = async () => {
     await cluster.stop();
     await lock.release();
@@ -153,6 +164,7 @@ async function run(
     else await cluster.startStores();
     tell("Starting the processes ...");
     await cluster.startProcesses();
+    if (options.monitoring !== undefined) monitoring = await monitor(cluster, places, ports, options);
     if (opensIn !== null) await openIn(cluster.topology, opensIn);
     cluster.markReady();
   } catch (error) {
@@ -170,9 +182,24 @@ async function run(
     topology,
     figures: figuresReader(topology),
     links: readyLinks(topology),
+    monitoring,
     stop,
     killAll: () => cluster.killAll(),
   };
+}
+
+async function monitor(
+  cluster: LocalCluster,
+  places: Places,
+  ports: Record<string, number>,
+  { tell, monitoring: { alerts } = {} }: UpOptions,
+): Promise<ClusterMonitoring> {
+  const receivers = alerts === undefined ? {} : readAlertsFile(alerts);
+  tell("Starting Prometheus, Alertmanager and the exporters ...");
+  const dir = places.monitoring;
+  const planned = planMonitoring({ topology: cluster.topology, ports, dir, receivers });
+  await cluster.startMonitoring(planned.units, planned.places);
+  return planned.places;
 }
 
 /** Makes the pack while the stores start, then loads it. */

@@ -17,6 +17,11 @@ const PROGRAMS = {
   chromium: ["chromium|chromium-browser|google-chrome"],
   "fonts-wqy-microhei": ["/usr/share/fonts/truetype/wqy/wqy-microhei.ttc"],
   "util-linux": ["setpriv"],
+  prometheus: ["prometheus", "promtool"],
+  "prometheus-alertmanager": ["prometheus-alertmanager|alertmanager", "amtool"],
+  "prometheus-node-exporter": ["prometheus-node-exporter|node_exporter"],
+  "prometheus-redis-exporter": ["prometheus-redis-exporter|redis_exporter"],
+  "prometheus-mysqld-exporter": ["prometheus-mysqld-exporter|mysqld_exporter"],
 } satisfies Record<string, string[]>;
 
 export type Package = keyof typeof PROGRAMS;

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { print, say } from "@hongbao/preprocess";
 import { ensurePackages } from "../install/packages.ts";
+import { MONITORING_PACKAGES } from "../monitoring/units.ts";
 import { dieWithParent } from "../processes/child.ts";
 import { serverPath } from "../servers/binaries.ts";
 import { TapReader } from "./tap-reader.ts";
@@ -13,7 +14,7 @@ const TAP = join(ROOT, "node_modules", ".bin", "tap");
 
 /** Runs these test files, or all; prints `N passed, N failed` last and returns whether all passed. */
 export async function runTests(files: string[]): Promise<boolean> {
-  await ensurePackages(["redis-server", "mariadb-server", "haproxy", "wrk"]);
+  await ensurePackages(["redis-server", "mariadb-server", "haproxy", "wrk", ...MONITORING_PACKAGES]);
   // Where there is no such package (on Ubuntu it is a snap) the tests of the page say that they were skipped.
   await ensurePackages(["chromium"]).catch((error: Error) =>
     say(`${error.message}; tests of the page are skipped`),

@@ -44,8 +44,8 @@ export interface SpopAgentParts {
   desk: GrabDesk;
   /** The spop secret, current one first. */
   secrets: readonly string[];
-  /** So many answers of a word were given; called once a turn and word. */
-  onAnswers?: (word: AnswerWord, count: number) => void;
+  /** An answer was given, so long after its question came; called for every grab. */
+  onAnswer?: (word: AnswerWord, milliseconds: number) => void;
   /** A connection was closed for a fault of the peer's; at most once a second. */
   onFault?: (what: string) => void;
   policy?: Partial<SpopPolicy>;
@@ -68,11 +68,12 @@ export class SpopAgent implements ConnectionOwner, QuestionKeeper {
   readonly #strangers = new Set<Connection>();
   readonly #queue = new QuestionQueue();
   readonly #dirty: Connection[] = [];
-  readonly #tally = new Map<AnswerWord, number>();
   #state: "listening" | "draining" | "stopping" = "listening";
   /** Questions that the core has not answered, told `busy` or not. */
   #inCore = 0;
   #nowMs = performance.now();
+  /** When the answers began that leave at the end of this turn: one look at the clock for all of them. */
+  #answeringMs = 0;
   #flushing = false;
   #ticking = false;
   #sweeper: NodeJS.Timeout | null = null;
@@ -167,7 +168,11 @@ export class SpopAgent implements ConnectionOwner, QuestionKeeper {
     connection.waiting -= 1;
     // HAProxy has gone, and has asked elsewhere.
     if (connection.state !== "open") return;
-    this.#tally.set(word, (this.#tally.get(word) ?? 0) + 1);
+    if (this.#parts.onAnswer !== undefined) {
+      if (!this.#flushing) this.#answeringMs = performance.now();
+      // A question may have come in the middle of the turn whose answers had begun.
+      this.#parts.onAnswer(word, Math.max(0, this.#answeringMs - question.askedAtMs));
+    }
     connection.answer(streamId, frameId, word, body, stock);
   }
 
@@ -187,8 +192,6 @@ export class SpopAgent implements ConnectionOwner, QuestionKeeper {
       connection.flush();
     }
     this.#dirty.length = 0;
-    for (const [word, count] of this.#tally) this.#parts.onAnswers?.(word, count);
-    this.#tally.clear();
   }
 
   ended(connection: Connection, status: StatusCode): void {

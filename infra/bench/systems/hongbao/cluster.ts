@@ -46,6 +46,8 @@ export interface ClusterSpec {
   appendfsync?: "always" | "no";
   /** Put between the services and Redis, for every answer. */
   redisDelayMs?: number;
+  /** `off`: no process keeps metrics, to see what they cost. */
+  metrics?: "off";
   balancers: BalancerSpec[];
   usersCsv?: string;
   /** For everything that `begin` may take long over. */
@@ -58,6 +60,8 @@ export interface Cluster {
   topology: string;
   rounds: RoundSpec[];
   books: Books;
+  /** Whether its processes tell figures at all. */
+  hasMetrics: boolean;
   /** Root processes by role, seen through one way in. */
   processes(balancer: string): Record<string, number[]>;
   url(balancer: string): string;
@@ -174,6 +178,7 @@ export async function startCluster(spec: ClusterSpec): Promise<Cluster> {
       keys.set(round, key);
       return key;
     },
+    hasMetrics: spec.metrics !== "off",
     doorAnswers: () => doorAnswers(buckets.flatMap(({ services }) => services.map(({ admin }) => admin))),
     setAppendfsync: async (mode) => {
       await Promise.all(stores.map(({ redis }) => configureRedis(redis.url, "appendfsync", mode)));
@@ -316,7 +321,9 @@ async function startParts(
   }
   return Promise.all(
     wanted.map(async ({ role, bucket, name, words, admin }) => {
-      const child = await startPart(`${spec.name} ${name}`, words, join(dir, "logs", `${name}.log`), admin);
+      const env = spec.metrics === "off" ? { HONGBAO_METRICS: "off" } : {};
+      const log = join(dir, "logs", `${name}.log`);
+      const child = await startPart(`${spec.name} ${name}`, words, log, admin, env);
       begun.defer(async () => void (await child.stop()));
       return { role, bucket, child };
     }),
@@ -329,8 +336,16 @@ export async function startPart(
   words: string[],
   logPath: string,
   admin: number,
+  env: Record<string, string> = {},
 ): Promise<Child> {
-  const child = await spawnChild({ name, ...hongbaoWords(words), logPath, graceMsMax: GRACE_MS_MAX });
+  const hongbao = hongbaoWords(words);
+  const child = await spawnChild({
+    name,
+    ...hongbao,
+    env: { ...hongbao.env, ...env },
+    logPath,
+    graceMsMax: GRACE_MS_MAX,
+  });
   const isReady = async (): Promise<boolean> => {
     const response = await fetch(`http://127.0.0.1:${admin}/readyz`, {
       signal: AbortSignal.timeout(ASK_MS_MAX),
