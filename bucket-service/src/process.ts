@@ -14,6 +14,7 @@ import { GrabDesk } from "./doors/grab-desk.ts";
 import { httpDoor } from "./doors/http.ts";
 import { Identity } from "./doors/identity.ts";
 import { SpopAgent } from "./doors/spop/agent.ts";
+import { Admission } from "./grab/admission.ts";
 import { AnswerWriter, type AnswerWord } from "./grab/answers.ts";
 import { BucketView } from "./grab/bucket-view.ts";
 import { DurableWait, hearCommits } from "./grab/durable-wait.ts";
@@ -154,6 +155,7 @@ export async function startService(
     switches,
     ownsUser: (user) => slots[slotOf(user)] === own,
     limits,
+    admission: new Admission({ word: () => switches.current.shed }),
     observe: batchObserver(registry),
   });
   const wins = new WinsReader({
@@ -162,6 +164,7 @@ export async function startService(
     rounds: manifest.rounds,
     ack: () => ack.state,
     redisTrusted: () => view.trust === "ok",
+    mysqlUp: probe.up,
   });
   const operators = operatorDesks(frame, store, pool, view);
   const onError = (error: unknown): void => logger.error({ err: error }, "a request failed");
@@ -191,7 +194,7 @@ export async function startService(
     }),
   );
   const desk = new GrabDesk({ core, writer, opensAtMs, recent, onError });
-  const agent = spopAgent(frame, desk);
+  const agent = spopAgent(frame, desk, core);
   let draining = false;
   const admin = adminServer({
     operatorSecret: secrets.operator,
@@ -227,6 +230,7 @@ export async function startService(
       await agent.stop(doorPolicy.finishMsMax);
       await close(door);
       await close(admin);
+      core.stop();
       keeper.stop();
       operators.receipts.stop();
       view.stop();
@@ -238,11 +242,12 @@ export async function startService(
   };
 }
 
-function spopAgent({ secrets, logger, registry }: Frame, desk: GrabDesk): SpopAgent {
+function spopAgent({ secrets, logger, registry }: Frame, desk: GrabDesk, core: GrabCore): SpopAgent {
   const count = answerCounter(registry, "spop");
   return new SpopAgent({
     desk,
     secrets: secrets.spop,
+    window: () => core.window,
     onAnswers: (word, answers) => count("grab", word, answers),
     onFault: (what) => logger.warn(what),
   });

@@ -44,6 +44,8 @@ export interface SpopAgentParts {
   desk: GrabDesk;
   /** The spop secret, current one first. */
   secrets: readonly string[];
+  /** How many requests the process bears at once, while that matters; else 0. */
+  window?: () => number;
   /** So many answers of a word were given; called once a turn and word. */
   onAnswers?: (word: AnswerWord, count: number) => void;
   /** A connection was closed for a fault of the peer's; at most once a second. */
@@ -73,6 +75,8 @@ export class SpopAgent implements ConnectionOwner, QuestionKeeper {
   /** Questions that the core has not answered, told `busy` or not. */
   #inCore = 0;
   #nowMs = performance.now();
+  /** HAProxys that ask, told apart by their addresses: each gets its share of the window. */
+  #askers = 1;
   #flushing = false;
   #ticking = false;
   #sweeper: NodeJS.Timeout | null = null;
@@ -168,7 +172,8 @@ export class SpopAgent implements ConnectionOwner, QuestionKeeper {
     // HAProxy has gone, and has asked elsewhere.
     if (connection.state !== "open") return;
     this.#tally.set(word, (this.#tally.get(word) ?? 0) + 1);
-    connection.answer(streamId, frameId, word, body, stock);
+    const window = this.#parts.window?.() ?? 0;
+    connection.answer(streamId, frameId, word, body, stock, Math.ceil(window / this.#askers));
   }
 
   wrote(connection: Connection): void {
@@ -237,7 +242,9 @@ export class SpopAgent implements ConnectionOwner, QuestionKeeper {
   /** Closes connections whose time is up. */
   #sweep(): void {
     const nowMs = performance.now();
+    const askers = new Set<string>();
     for (const connection of this.#connections) {
+      if (connection.isProven) askers.add(connection.peer);
       if (connection.state === "closing") {
         if (nowMs - connection.sinceMs > this.#policy.closingMsMax) connection.destroy();
         continue;
@@ -245,6 +252,7 @@ export class SpopAgent implements ConnectionOwner, QuestionKeeper {
       const status = this.#overdue(connection, nowMs);
       if (status !== null) connection.close(status, nowMs);
     }
+    this.#askers = Math.max(1, askers.size);
   }
 
   /** Why a connection is to be closed by now, or null when it may stay. */
