@@ -22,9 +22,9 @@ interface Told {
 interface Scene {
   cluster: TestCluster;
   /** Somebody of this bucket who has not pressed yet. */
-  someone(bucket: number): string;
-  grab(user: string): Promise<Told>;
-  get(user: string, path: string): Promise<Told>;
+  someone: (bucket: number) => string;
+  grab: (user: string) => Promise<Told>;
+  get: (user: string, path: string) => Promise<Told>;
   /** Stops the clocks of processes; they go on with what is returned, or at the test's end. */
   freeze(...names: string[]): () => void;
 }
