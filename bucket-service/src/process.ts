@@ -12,6 +12,7 @@ import { GrabDesk } from "./doors/grab-desk.ts";
 import { httpDoor } from "./doors/http.ts";
 import { Identity } from "./doors/identity.ts";
 import { SpopAgent } from "./doors/spop/agent.ts";
+import { Admission } from "./grab/admission.ts";
 import { AnswerWriter } from "./grab/answers.ts";
 import { BucketView } from "./grab/bucket-view.ts";
 import { DurableWait, hearCommits } from "./grab/durable-wait.ts";
@@ -153,6 +154,7 @@ export async function startService(
     switches,
     ownsUser: (user) => slots[slotOf(user)] === own,
     limits,
+    admission: new Admission({ word: () => switches.current.shed }),
     observe: batchObserver(registry),
   });
   const wins = new WinsReader({
@@ -161,6 +163,7 @@ export async function startService(
     rounds: manifest.rounds,
     ack: () => ack.state,
     redisTrusted: () => view.trust === "ok",
+    mysqlUp: probe.up,
   });
   const operators = operatorDesks(frame, store, pool, view);
   const onError = (error: unknown, about: object = {}): void =>
@@ -192,7 +195,7 @@ export async function startService(
     }),
   );
   const desk = new GrabDesk({ core, writer, opensAtMs, recent, onError });
-  const agent = spopAgent(frame, desk);
+  const agent = spopAgent(frame, desk, core);
   let draining = false;
   const admin = adminServer({
     operatorSecret: secrets.operator,
@@ -229,6 +232,7 @@ export async function startService(
       await agent.stop(doorPolicy.finishMsMax);
       await close(door);
       await close(admin);
+      core.stop();
       keeper.stop();
       operators.receipts.stop();
       view.stop();
@@ -240,10 +244,11 @@ export async function startService(
   };
 }
 
-function spopAgent({ secrets, logger, registry }: Frame, desk: GrabDesk): SpopAgent {
+function spopAgent({ secrets, logger, registry }: Frame, desk: GrabDesk, core: GrabCore): SpopAgent {
   return new SpopAgent({
     desk,
     secrets: secrets.spop,
+    window: () => core.window,
     ...(registry.enabled ? { onAnswer: answerMeter(registry, "spop", "grab") } : {}),
     onFault: (what) => logger.warn(what),
   });

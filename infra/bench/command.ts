@@ -5,6 +5,8 @@ import { wholeOption } from "../src/options.ts";
 import type { BenchCommandOptions } from "./commands.ts";
 import { isSound, reportText } from "./report/report.ts";
 import { picture } from "./report/picture.ts";
+import { overloadText } from "./overload/report.ts";
+import { benchOverload, OVERLOAD_FULL, OVERLOAD_QUICK } from "./overload/run.ts";
 import { bench } from "./run.ts";
 import { scalePicture } from "./scale/picture.ts";
 import { scaleRows, scaleText, type ScaleReport } from "./scale/report.ts";
@@ -18,6 +20,7 @@ const CONNECTIONS_MAX = 2_000;
 /** Throws CheckFailed when a figure had to be refused; a target that was missed is only told. */
 export async function runBench(options: BenchCommandOptions): Promise<void> {
   if (options.scale) return runScale(options);
+  if (options.overload) return runOverload(options);
   const report = await bench({
     sizes: readSizes(options),
     quick: options.quick === true,
@@ -39,6 +42,14 @@ function readSizes(options: BenchCommandOptions): Sizes {
   // Longer runs need more users, because each of them wins once.
   const users = Math.ceil((sizes.users * secondsEach) / sizes.secondsEach);
   return { ...sizes, rounds, secondsEach, connections, users };
+}
+
+async function runOverload(options: BenchCommandOptions): Promise<void> {
+  const figures = await benchOverload(options.quick ? OVERLOAD_QUICK : OVERLOAD_FULL, say);
+  if (options.json) printJson(figures);
+  else print(overloadText(figures));
+  if (figures.faults.length > 0)
+    throw new CheckFailed("bench --overload: the books are wrong, or an answer was");
 }
 
 async function runScale(options: BenchCommandOptions): Promise<void> {

@@ -7,6 +7,7 @@ export interface BenchCommandOptions {
   quick?: boolean;
   svg?: string;
   scale?: boolean;
+  overload?: boolean;
   rounds?: string;
   seconds?: string;
   connections?: string;
@@ -21,6 +22,7 @@ export function registerBench(program: Command): void {
     .option("--only <rows>", "rows or groups of rows, with commas between them")
     .option("--quick", "short and small: shows that everything works, not how fast it is")
     .option("--scale", "instead: how the cost of a grab grows with prizes, users, buckets and processes")
+    .option("--overload", "instead: three times as many requests as a capped service bears, by the clock")
     .option("--rounds <n>", "how often each system takes its turn (default: 3)")
     .option("--seconds <n>", "length of a run (default: 4)")
     .option("--connections <n>", "connections of the load generator (default: 256)")

@@ -2,9 +2,10 @@ import { STOCK_HEADER } from "@hongbao/bucket-service";
 import type { BucketPlace, ServicePlace } from "@hongbao/preprocess";
 import { BadInput } from "@hongbao/preprocess";
 import { answerIf } from "./answers.ts";
+import { crowdRules, learnWindow, learnWindowFromHeader, noSecondPassRules, queueRules } from "./crowd.ts";
 import { MAPS } from "./maps.ts";
 import { POLICY } from "./policy.ts";
-import { askAgents, secondPassRules, stockSeen } from "./spoe.ts";
+import { askAgents, isUnanswered, secondPassRules, stockSeen, windowTold } from "./spoe.ts";
 
 /** A bucket whose services stand in the topology. */
 export type ListedBucket = BucketPlace & { services: ServicePlace[] };
@@ -27,11 +28,18 @@ export function bucketBackend(
   restrictedRounds: number[],
   spoeFile: string | null,
 ): string[] {
-  const learned = learnEnded("http-request", bucket.id, stockSeen.value, stockSeen.isThere, restrictedRounds);
+  const learned = [
+    ...learnEnded("http-request", bucket.id, stockSeen.value, stockSeen.isThere, restrictedRounds),
+    ...learnWindow("http-request", bucket.id, windowTold(bucket.id)),
+  ];
   return [
     ...endedRules(bucket.id, restrictedRounds),
     "",
-    ...(spoeFile === null ? [] : [...askAgents(bucket.id, spoeFile, learned), ""]),
+    ...crowdRules(bucket.id, bucket.services.length),
+    "",
+    ...(spoeFile === null
+      ? []
+      : [...askAgents(bucket.id, spoeFile, learned), ...noSecondPassRules(bucket.id, isUnanswered), ""]),
     "# What goes on as HTTP is rewritten on its way, and has to leave room for that.",
     answerIf("tooLarge", `if { req.hdrs,length gt ${POLICY.headerBytesMax} }`),
     // HAProxy lets them pass; Node refuses them below its routes, and closes a connection that others use.
@@ -39,8 +47,7 @@ export function bucketBackend(
     "",
     // Without a server HAProxy answers 503 (our busy) by itself. A rule on nbsrv would answer it during reloads too:
     // in a worker that hands over, nbsrv is 0 while its servers still serve.
-    "# A fast busy is better than a slow one.",
-    answerIf("busy", `if { queue gt ${POLICY.queueMax} }`),
+    ...queueRules(),
     "",
     "# One identity, in one place, and none of our own words from outside.",
     'http-request set-header authorization "Bearer %[var(txn.token)]" if { var(txn.cookie) -m found }',
@@ -76,6 +83,7 @@ function endedRules(id: string, restrictedRounds: number[]): string[] {
       `if { var(txn.place) -m found } { var(txn.place),map_str_int(${MAPS.ended}),sub(txn.now) -m int gt 0 }`,
     ),
     ...learnEnded("http-response", id, stock, `{ ${stock} -m reg ^[0-9]{1,15}$ }`, restrictedRounds),
+    ...learnWindowFromHeader(id),
     "http-response del-header x-hongbao- -m beg",
     // The service's word about its connection with us; ours with the client has other times.
     "http-response del-header keep-alive",

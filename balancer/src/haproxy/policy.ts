@@ -7,11 +7,16 @@ import assert from "node:assert/strict";
 export const POLICY = Object.freeze({
   /** Connections of clients at once, when nothing else is asked for. */
   connectionsMax: 4_000,
-  /** Requests that one service process is given at once; more wait in the bucket's queue. */
-  requestsPerServerMax: 512,
-  /** Waiting requests of a bucket past which `busy` is answered at once. */
-  queueMax: 4_000,
-  queueMs: 1_000,
+  /** Requests on their way through a bucket, for each of its services, past which `busy` is answered at once. */
+  requestsPerServiceMax: 1_500,
+  /**
+   * HTTP requests that one service process is given at once; more wait in the bucket's queue. Few, because they cost a service
+   * many times what a question costs its agent, and they come in crowds when agents are late.
+   */
+  requestsPerServerMax: 128,
+  /** Waiting HTTP requests of a bucket past which `busy` is answered at once. */
+  queueMax: 1_000,
+  queueMs: 500,
   connectMs: 500,
   /** A service answers `busy` itself long before this; only a frozen one lets it pass. */
   serverMs: 3_000,
@@ -37,6 +42,8 @@ export const POLICY = Object.freeze({
   bodyBytesMax: 65_536,
   /** How long an `ended` learned from a bucket's answer is remembered. */
   endedMs: 1_000,
+  /** How long a service's word holds that it has too much to do. */
+  crowdedMs: 1_000,
   retryAfterSeconds: 1,
 });
 

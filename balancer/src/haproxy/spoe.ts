@@ -113,6 +113,12 @@ function spoeText(buckets: readonly Pick<BucketPlace, "id">[]): string {
   return `# Rendered from the topology by "hongbao balancer render"; changes belong there.\n\n${scopes.join("\n")}`;
 }
 
+/** How many requests an agent bears at once: the variable, the condition that it was told, and who tells it. */
+export function windowTold(bucket: string): { value: string; isThere: string; services: string } {
+  const name = `txn.${PREFIX}.${SPOP_VARIABLES.window}`;
+  return { value: name, isThere: `{ var(${name}) -m found }`, services: agentsOf(bucket) };
+}
+
 /** The backend of a bucket's agents. */
 export function agentsBackend({ id, services }: { id: string; services: readonly ServicePlace[] }): {
   head: string;
@@ -152,12 +158,14 @@ export function askAgents(bucket: string, file: string, learned: readonly string
   ];
 }
 
+/** An agent was asked and has not answered, at least not in time. */
+export const isUnanswered = `{ ${variable(ERROR)} -m found }`;
+
 /** For a request that an agent may have handled; they belong behind the rule that takes such marks from clients. */
 export function secondPassRules(): string[] {
-  const isSecond = `{ ${variable(ERROR)} -m found }`;
   return [
-    `http-request set-header ${SECOND_PASS_HEADER} 1 if ${isSecond}`,
-    `http-request set-timeout server ${SPOE_POLICY.secondPassMs}ms if ${isSecond}`,
+    `http-request set-header ${SECOND_PASS_HEADER} 1 if ${isUnanswered}`,
+    `http-request set-timeout server ${SPOE_POLICY.secondPassMs}ms if ${isUnanswered}`,
   ];
 }
 

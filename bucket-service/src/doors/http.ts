@@ -12,11 +12,13 @@ import type { Identity } from "./identity.ts";
 
 /** The header that tells HAProxy which stock of a round it has seen the end of; clients never see it. */
 export const STOCK_HEADER = "x-hongbao-stock";
+/** The header by which a service that has too much to do tells HAProxy how many requests it bears at once. */
+export const WINDOW_HEADER = "x-hongbao-window";
 /** Set by HAProxy on a request that another door may have handled already; the clients' own are stripped there. */
 export const SECOND_PASS_HEADER = "x-hongbao-second-pass";
 
 export interface HttpDoorParts {
-  core: Pick<GrabCore, "has" | "grab">;
+  core: Pick<GrabCore, "has" | "grab" | "window">;
   writer: AnswerWriter;
   identity: Identity;
   limits: UserLimits;
@@ -96,7 +98,7 @@ function grab(
     {
       tell(word, body, stock) {
         onAnswer?.("grab", word, performance.now() - beganMs);
-        if (!response.writableEnded) send(response, word, body, stock);
+        if (!response.writableEnded) send(response, word, body, stock, parts.core.window);
       },
     },
   );
@@ -105,12 +107,13 @@ function grab(
 const JSON_HEADERS = ["content-type", "application/json; charset=utf-8", "cache-control", "no-store"];
 
 /** @param body UTF-8 bytes, one a character. */
-function send(response: ServerResponse, word: AnswerWord, body: string, stock: number): void {
+function send(response: ServerResponse, word: AnswerWord, body: string, stock: number, window: number): void {
   const entry: { status: number; retryAfterSeconds?: number } = answerTable[word];
   // Names and values in turn: it spares Node an object to take apart.
   const headers = [...JSON_HEADERS, "content-length", String(body.length)];
   if (entry.retryAfterSeconds !== undefined) headers.push("retry-after", String(entry.retryAfterSeconds));
   if (stock > 0) headers.push(STOCK_HEADER, String(stock));
+  if (window > 0) headers.push(WINDOW_HEADER, String(window));
   response.writeHead(entry.status, headers);
   response.end(body, "latin1");
 }

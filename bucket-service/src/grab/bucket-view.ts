@@ -5,17 +5,24 @@ import type { Fence } from "./fence.ts";
 /**
  * What this process believes about its bucket, and whether it may use its Redis.
  *
- *        start ──> unproven ──proved──> ok ──call failed──> away ──poll answers──> unproven
+ *        start ──> unproven ──proved──> ok ──call failed──> away ──poll answers quickly──> unproven
  *                     │                  │
  *                     └──── the bucket went back in time ──> fenced (until proof succeeds: after a rebuild)
  *
  * A process that is sure of a loss tells the others (fence.ts): a restarted one would know nothing of it.
  *
- * Only in `ok` may a grab go to Redis. The poll is both the probe that finds Redis back and the news of rounds.
+ * Only in `ok` may a grab go to Redis: this is the circuit breaker of the grab path, closed in `ok` and open otherwise. The poll
+ * is both the probe that finds Redis back and the news of rounds.
  */
 export type TrustState = "unproven" | "ok" | "away" | "fenced";
 
-export const viewPolicy = { pollMs: 250, pollMsInDoubt: 100, refreshMsMin: 20 } as const;
+export const viewPolicy = {
+  pollMs: 250,
+  pollMsInDoubt: 100,
+  refreshMsMin: 20,
+  /** A Redis that was away is back when it answers within this; else it would be asked and given up in turn. */
+  probeMsMax: 500,
+} as const;
 
 export class BucketView {
   readonly #store: BucketStore;
@@ -117,7 +124,9 @@ export class BucketView {
       const asked = Date.now();
       // Replies to grabs may overtake this one on its way to us; only what was known before the question binds it.
       const seqBefore = this.#seq;
+      const askedMs = performance.now();
       const state = await this.#store.state();
+      if (this.#trust === "away" && performance.now() - askedMs > viewPolicy.probeMsMax) return;
       this.#clockOffsetMs = state.timeMs - (asked + Date.now()) / 2;
       const judged = await this.#judge(state, seqBefore);
       this.#state = judged;

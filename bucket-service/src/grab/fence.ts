@@ -84,6 +84,8 @@ export function bucketFence(parts: {
 }): Fence {
   const { pool, store } = parts;
   let told = { epoch: "", seq: 0, atMs: -Infinity };
+  // A MySQL that hangs would keep all its connections busy with one question each.
+  let telling = false;
   return {
     prove: () =>
       proveRedis(pool, store, parts.packDigest, parts.rounds).catch(() => ({ verdict: "unknown" as const })),
@@ -93,9 +95,13 @@ export function bucketFence(parts: {
     },
     saw(epoch, seq) {
       const nowMs = performance.now();
-      if (nowMs - told.atMs < SEEN_EVERY_MS || (epoch === told.epoch && seq <= told.seq)) return;
+      const isKnown = epoch === told.epoch && seq <= told.seq;
+      if (telling || isKnown || nowMs - told.atMs < SEEN_EVERY_MS) return;
       told = { epoch, seq, atMs: nowMs };
-      writeSeen(pool, epoch, seq).catch(() => undefined);
+      telling = true;
+      writeSeen(pool, epoch, seq)
+        .catch(() => undefined)
+        .finally(() => (telling = false));
     },
   };
 }

@@ -2,6 +2,7 @@ import type { LiveSwitches, PackRound, SwitchValues, UserTable } from "@hongbao/
 import { claimField } from "../redis/keys.ts";
 import { isDryForGood, type BucketState, type BucketStore, type GrabReply } from "../redis/scripts.ts";
 import type { AckMode } from "../switches/ack-mode.ts";
+import { Admission } from "./admission.ts";
 import type { AnswerWord } from "./answers.ts";
 import { Breather } from "./breather.ts";
 import type { BucketView } from "./bucket-view.ts";
@@ -16,8 +17,6 @@ export const grabPolicy = {
   /** A further call starts while others are under way only when this many wait: batches grow under load. */
   batchEager: 64,
   callsUnderWayMax: 4,
-  /** Requests of one round that may wait for Redis; later ones are busy. */
-  waitingMax: 20_000,
 } as const;
 
 /**
@@ -49,6 +48,8 @@ export class GrabCore {
   readonly #limits: UserLimits;
   /** What everybody is told while a switch keeps grabs from Redis; null nearly always. */
   #shut: "ended" | "busy" | null = null;
+  readonly #admission: Admission;
+  readonly #ticker: NodeJS.Timeout;
 
   constructor(parts: {
     store: BucketStore;
@@ -62,15 +63,17 @@ export class GrabCore {
     /** Whether the user's slot belongs to this bucket; checked again here, behind the balancer. */
     ownsUser: (user: string) => boolean;
     limits: UserLimits;
+    admission?: Admission;
     observe?: GrabObserver;
   }) {
     this.#users = parts.users;
     this.#view = parts.view;
     this.#ownsUser = parts.ownsUser;
     this.#limits = parts.limits;
+    const admission = (this.#admission = parts.admission ?? new Admission());
     const breather = new Breather();
     for (const round of parts.rounds) {
-      const lane = new Lane(round, { ...parts, breather });
+      const lane = new Lane(round, { ...parts, admission, breather });
       const gate = round.gate ?? Number.POSITIVE_INFINITY;
       if (round.kind === "item") lane.setGate(() => parts.switches.current.gate || gate);
       this.#lanes.set(round.id, lane);
@@ -81,6 +84,18 @@ export class GrabCore {
     };
     obey(parts.switches.current);
     parts.switches.onChange(obey);
+    this.#ticker = setInterval(() => this.#tick(), admission.policy.tickMs);
+    this.#ticker.unref();
+  }
+
+  /** How many requests may be here at once, while there are too many; else 0. */
+  get window(): number {
+    return this.#admission.window;
+  }
+
+  /** Ends what the core does by itself; grabs may still come. */
+  stop(): void {
+    clearInterval(this.#ticker);
   }
 
   has(round: number): boolean {
@@ -119,6 +134,13 @@ export class GrabCore {
     });
   }
 
+  #tick(): void {
+    // A process that was kept from running finds answers that came meanwhile, so it must not judge before it has read them.
+    if (!this.#admission.tick()) return;
+    const nowMs = performance.now();
+    for (const lane of this.#lanes.values()) lane.tick(nowMs);
+  }
+
   #learn(state: BucketState): void {
     for (const round of state.rounds)
       this.#lanes.get(round.round)?.learn(round.stock, isDryForGood(round, state.timeMs));
@@ -130,6 +152,25 @@ export interface GrabObserver {
   batch(size: number, milliseconds: number, ok: boolean): void;
 }
 
+interface LaneParts {
+  store: BucketStore;
+  view: BucketView;
+  journalMax: number;
+  durable: DurableWait;
+  ack: Pick<AckMode, "waits">;
+  admission: Admission;
+  breather: Breather;
+  observe?: GrabObserver;
+}
+
+/** A script call under way. `given up` when it took too long: then its listeners have been told `busy`. */
+interface Call {
+  listeners: GrabListener[];
+  beganMs: number;
+}
+
+const NOBODY: GrabListener[] = [];
+
 /** One round's queue to Redis. */
 class Lane {
   readonly perUser: number;
@@ -140,30 +181,23 @@ class Lane {
   readonly #journalMax: number;
   readonly #durable: DurableWait;
   readonly #ack: Pick<AckMode, "waits">;
+  readonly #admission: Admission;
   readonly #breather: Breather;
   readonly #observe: GrabObserver | undefined;
   #fields: string[] = [];
   #listeners: GrabListener[] = [];
-  #underWay = 0;
+  /** Since when each of them waits. */
+  #sinceMs: number[] = [];
+  readonly #calls = new Set<Call>();
   #scheduled = false;
+  #turnMs = 0;
   /** The newest stock number known, the one that was seen empty last, and what is told while the two are equal. */
   #stock = 0;
   #emptyStock = -1;
   #emptyWord: "ended" | "busy" = "ended";
   #key = "";
 
-  constructor(
-    round: PackRound,
-    parts: {
-      store: BucketStore;
-      view: BucketView;
-      journalMax: number;
-      durable: DurableWait;
-      ack: Pick<AckMode, "waits">;
-      breather: Breather;
-      observe?: GrabObserver;
-    },
-  ) {
+  constructor(round: PackRound, parts: LaneParts) {
     this.#round = round.id;
     this.perUser = round.perUser;
     this.#store = parts.store;
@@ -171,6 +205,7 @@ class Lane {
     this.#journalMax = parts.journalMax;
     this.#durable = parts.durable;
     this.#ack = parts.ack;
+    this.#admission = parts.admission;
     this.#breather = parts.breather;
     this.#observe = parts.observe;
   }
@@ -213,46 +248,97 @@ class Lane {
   }
 
   wait(field: string, listener: GrabListener): void {
-    if (this.#listeners.length >= grabPolicy.waitingMax) return listener("busy", 0, 0);
+    if (!this.#admission.enter()) return listener(this.#admission.word, 0, 0);
+    this.#schedule();
     this.#fields.push(field);
     this.#listeners.push(listener);
+    this.#sinceMs.push(this.#turnMs);
     this.#breather.came();
-    this.#schedule();
   }
 
   /** At the end of a turn of the event loop everything that arrived together is here. */
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
+    this.#turnMs = this.#admission.arrivalMs();
     setImmediate(this.#send);
   }
 
   readonly #send = (): void => {
     this.#scheduled = false;
-    while (
-      this.#listeners.length > 0 &&
-      (this.#underWay === 0 ||
-        (this.#listeners.length >= grabPolicy.batchEager && this.#underWay < grabPolicy.callsUnderWayMax))
-    ) {
+    if (this.#listeners.length === 0) return;
+    const nowMs = performance.now();
+    this.#shed(nowMs, this.#admission.policy.insideMin);
+    while (this.#listeners.length > 0 && this.#mayCall(nowMs)) {
+      const queueMs = nowMs - this.#sinceMs[0]!;
       const fields = this.#fields.splice(0, grabPolicy.batchMax);
       const listeners = this.#listeners.splice(0, grabPolicy.batchMax);
-      this.#underWay += 1;
-      void this.#call(fields, listeners).finally(this.#called);
+      this.#sinceMs.splice(0, grabPolicy.batchMax);
+      this.#admission.sent(fields.length, queueMs);
+      const call: Call = { listeners, beganMs: nowMs };
+      this.#calls.add(call);
+      void this.#call(fields, call).finally(() => this.#called(call));
     }
   };
 
-  readonly #called = (): void => {
-    this.#underWay -= 1;
+  #mayCall(nowMs: number): boolean {
+    const underWay = this.#calls.size;
+    if (underWay === 0) return true;
+    const isWorthIt =
+      this.#listeners.length >= grabPolicy.batchEager ||
+      nowMs - this.#sinceMs[0]! >= this.#admission.policy.eagerMs;
+    return isWorthIt && underWay < grabPolicy.callsUnderWayMax;
+  }
+
+  #called(call: Call): void {
+    this.#calls.delete(call);
     // Behind the doors, which write this turn's answers; then those who came meanwhile and those who wait go together.
     setImmediate(() => {
       this.#breather.rest();
       this.#schedule();
     });
-  };
+  }
+
+  /** What no event would bring about: calls that take too long, and requests that wait behind them. */
+  tick(nowMs: number): void {
+    if (this.#calls.size === 0) return;
+    const { callMsMax, eagerMs } = this.#admission.policy;
+    for (const call of this.#calls) {
+      if (nowMs - call.beganMs < callMsMax || call.listeners === NOBODY) continue;
+      this.#view.callFailed(new Error(`Redis has not answered for ${callMsMax} ms`));
+      this.#refuse(this.#giveUp(call), "busy");
+    }
+    this.#shed(nowMs, 0);
+    if (this.#listeners.length > 0 && nowMs - this.#sinceMs[0]! >= eagerMs) this.#schedule();
+  }
+
+  /** Lets those go who have waited too long, but for the last few. */
+  #shed(nowMs: number, keep: number): void {
+    const oldestMs = nowMs - this.#admission.policy.ageMsMax;
+    const most = this.#listeners.length - keep;
+    let count = 0;
+    while (count < most && this.#sinceMs[count]! < oldestMs) count += 1;
+    if (count === 0) return;
+    this.#fields.splice(0, count);
+    this.#sinceMs.splice(0, count);
+    this.#refuse(this.#listeners.splice(0, count), this.#admission.word);
+  }
+
+  #refuse(listeners: readonly GrabListener[], word: AnswerWord): void {
+    this.#admission.leave(listeners.length);
+    for (const listener of listeners) listener(word, 0, 0);
+  }
+
+  /** Takes the listeners of a call: whoever has them answers them. */
+  #giveUp(call: Call): GrabListener[] {
+    const { listeners } = call;
+    call.listeners = NOBODY;
+    return listeners;
+  }
 
   /** One script call. It never rejects, and answers each listener once. */
-  async #call(fields: string[], listeners: GrabListener[]): Promise<void> {
-    const began = performance.now();
+  async #call(fields: string[], call: Call): Promise<void> {
+    const { beganMs } = call;
     // As it is now: a change of the switch counts for the calls after it.
     const durable = this.#ack.waits ? this.#durable : null;
     let reply: GrabReply;
@@ -267,23 +353,29 @@ class Lane {
         fields,
       });
       this.#view.sawSeq(reply.seq);
-      this.#observe?.batch(fields.length, performance.now() - began, true);
+      this.#ended(fields.length, performance.now() - beganMs, true);
     } catch (error) {
       // The outcome is unknown, and need not be known: whoever asks again gets the same prize from the script.
       if (durable?.isFlowing() !== false) this.#view.callFailed(error);
-      this.#observe?.batch(fields.length, performance.now() - began, false);
-      for (const listener of listeners) listener("busy", 0, 0);
-      return;
+      this.#ended(fields.length, performance.now() - beganMs, false);
+      return this.#refuse(this.#giveUp(call), "busy");
     }
+    const listeners = this.#giveUp(call);
     if (durable === null || reply.journalEnd === "") return this.#answer(reply, listeners);
     // The lane goes on at once; only these listeners wait for the commit.
     durable.wait(reply.journalEnd, (committed) => {
       if (committed) this.#answer(reply, listeners);
-      else for (const listener of listeners) listener("busy", 0, 0);
+      else this.#refuse(listeners, "busy");
     });
   }
 
+  #ended(count: number, callMs: number, ok: boolean): void {
+    this.#admission.called(count, callMs);
+    this.#observe?.batch(count, callMs, ok);
+  }
+
   #answer({ stock, answers }: GrabReply, listeners: GrabListener[]): void {
+    this.#admission.leave(listeners.length);
     if (stock > this.#stock) this.#stock = stock;
     for (let i = 0; i < listeners.length; i += 1) {
       const listener = listeners[i]!;

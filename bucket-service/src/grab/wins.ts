@@ -27,7 +27,9 @@ export const winsPolicy = {
   /** Questions of one round under way; more users wait for the next. */
   questionsMax: 2,
   /** Users that may wait; later ones are told that the answer is not complete. */
-  waitingMax: 20_000,
+  waitingMax: 4_000,
+  /** MySQL has this long for a question; without it the answer is what Redis knows. */
+  mysqlMsMax: 1_000,
 } as const;
 
 interface Waiter {
@@ -53,6 +55,7 @@ export class WinsReader {
   readonly #rounds: readonly { id: number; perUser: number }[];
   readonly #ack: () => AckState;
   readonly #redisTrusted: () => boolean;
+  readonly #mysqlUp: () => boolean;
   /** By round; those who ask for all rounds wait under undefined. */
   readonly #queues = new Map<number | undefined, Queue>();
 
@@ -63,12 +66,15 @@ export class WinsReader {
     ack: () => AckState;
     /** A Redis that is away or went back in time is not asked. */
     redisTrusted: () => boolean;
+    /** Nor is a MySQL that is known to be away. */
+    mysqlUp?: () => boolean;
   }) {
     this.#store = parts.store;
     this.#pool = parts.pool;
     this.#rounds = parts.rounds;
     this.#ack = parts.ack;
     this.#redisTrusted = parts.redisTrusted;
+    this.#mysqlUp = parts.mysqlUp ?? (() => true);
   }
 
   /** Of one round, or of all when round is undefined; in order of round and n. Never rejects. */
@@ -150,8 +156,9 @@ export class WinsReader {
   }
 
   async #fromMysql(users: readonly string[], round: number | undefined): Promise<Map<string, Win[]> | null> {
+    if (!this.#mysqlUp()) return null;
     try {
-      return await claimsOfUsers(this.#pool, users, round);
+      return await claimsOfUsers(this.#pool, users, round, winsPolicy.mysqlMsMax);
     } catch {
       return null;
     }

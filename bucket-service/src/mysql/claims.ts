@@ -202,6 +202,7 @@ export async function claimsOfUsers(
   pool: Pool,
   users: readonly string[],
   round?: number,
+  timeoutMs: number = mysqlPolicy.queryTimeoutMs,
 ): Promise<Map<string, UserClaim[]>> {
   const marks = users.map(() => "?").join(",");
   const where = `c.user_id IN (${marks}) ORDER BY c.user_id, c.round_id, c.n`;
@@ -211,7 +212,7 @@ export async function claimsOfUsers(
       round === undefined
         ? `${select}, p.state FROM claims c LEFT JOIN payouts p ON p.prize_id = c.prize_id WHERE ${where}`
         : `${select}, NULL FROM claims c WHERE c.round_id = ? AND ${where}`,
-    timeout: mysqlPolicy.queryTimeoutMs,
+    timeout: timeoutMs,
     values: round === undefined ? [...users] : [round, ...users],
     rowsAsArray: true,
   });

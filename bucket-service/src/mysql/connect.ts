@@ -86,7 +86,10 @@ export function mysqlErrorCode(error: unknown): string | undefined {
 /** How often a process asks whether its MySQL is there. */
 const PROBE_EVERY_MS = 500;
 
-/** Asks MySQL again and again, one question at a time, and tells when the answer changes. */
+/**
+ * Asks MySQL again and again, one question at a time, and tells when the answer changes. The time for an answer includes what
+ * the pool takes: where all its connections hang, MySQL is as good as away.
+ */
 export function mysqlProbe(
   pool: Pool,
   onChange: (up: boolean) => void,
@@ -96,17 +99,18 @@ export function mysqlProbe(
   const timer = setInterval(() => {
     if (asking) return;
     asking = true;
-    pool
+    const late = setTimeout(() => tell(false), mysqlPolicy.probeTimeoutMs);
+    const tell = (now: boolean): void => {
+      clearTimeout(late);
+      if (now !== up) onChange((up = now));
+    };
+    void pool
       .query({ sql: "SELECT 1", timeout: mysqlPolicy.probeTimeoutMs })
       .then(
-        () => true,
-        () => false,
+        () => tell(true),
+        () => tell(false),
       )
-      .then((now) => {
-        asking = false;
-        if (now !== up) onChange((up = now));
-      })
-      .catch(() => undefined);
+      .finally(() => (asking = false));
   }, PROBE_EVERY_MS);
   return { up: () => up, stop: () => clearInterval(timer) };
 }

@@ -41,6 +41,15 @@ t.test("HELLO, a question, its answer, and good-bye", async (t) => {
   t.same([...tally], [["won", 2]]);
 });
 
+t.test("a crowded service says with each answer how many it bears", async (t) => {
+  const { port, core } = await fakeAgent(t);
+  const client = await SpopClient.ready(port);
+  t.notOk("txn.window" in (await client.ask(1, args("u1")))!);
+  core.window = 300;
+  t.match(await client.ask(2, args("u1")), { "txn.status": 200, "txn.window": 300 });
+  t.match(await client.ask(3, args("busy")), { "txn.status": 503, "txn.window": 300 });
+});
+
 t.test("every refusal carries its status, Retry-After and stock", async (t) => {
   const { port } = await fakeAgent(t);
   const client = await SpopClient.ready(port);

@@ -41,6 +41,7 @@ export class FakeCore {
   readonly asks: GrabAsk[] = [];
   /** Answers that "hold-…" users wait for. */
   readonly held: (() => void)[] = [];
+  window = 0;
 
   has(round: number): boolean {
     return round >= 1 && round <= 3;
@@ -97,6 +98,7 @@ export async function fakeAgent(
     secrets: [SECRET, PREVIOUS_SECRET],
     onAnswer: (word) => void tally.set(word, (tally.get(word) ?? 0) + 1),
     onFault: (what) => faults.push(what),
+    window: () => core.window,
     ...parts,
   });
   await new Promise<void>((resolve) => agent.server.listen(0, "127.0.0.1", resolve));

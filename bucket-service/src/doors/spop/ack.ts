@@ -4,9 +4,16 @@ import { VARINT_BYTES_MAX, varintBytes, writeVarint } from "./varint.ts";
 
 /**
  * The variables that an answer sets, in HAProxy's scope txn: the JSON text, the HTTP status, the seconds of Retry-After when
- * there are some, and with `ended` the number of the stock whose end was seen.
+ * there are some, with `ended` the number of the stock whose end was seen, and from a service that has too much to do how
+ * many requests it bears at once.
  */
-export const VARIABLES = { body: "body", status: "status", retry: "retry", stock: "stock" } as const;
+export const VARIABLES = {
+  body: "body",
+  status: "status",
+  retry: "retry",
+  stock: "stock",
+  window: "window",
+} as const;
 
 const SET_VARIABLE = 1;
 const SET_VARIABLE_ARGUMENTS = 3;
@@ -26,6 +33,7 @@ function setVariable(name: string, type: number): Buffer {
 
 const setBody = setVariable(VARIABLES.body, DataType.string);
 const setStock = setVariable(VARIABLES.stock, DataType.int64);
+const setWindow = setVariable(VARIABLES.window, DataType.int32);
 
 /** What depends on the word alone: the status, and Retry-After where there is one. */
 function wordActions(word: AnswerWord): Buffer {
@@ -55,6 +63,8 @@ export const ACK_BYTES_MAX =
   LONGEST_WORD_ACTIONS +
   setStock.length +
   VARINT_BYTES_MAX +
+  setWindow.length +
+  VARINT_BYTES_MAX +
   setBody.length +
   VARINT_BYTES_MAX;
 
@@ -67,12 +77,17 @@ export function writeAnswer(
   word: AnswerWord,
   body: string,
   stock: number,
+  window = 0,
 ): number {
   let end = writeHead(out, at, streamId, frameId);
   end = copyInto(out, end, actionsOf[word]);
   if (stock > 0) {
     end = copyInto(out, end, setStock);
     end = writeVarint(out, end, stock);
+  }
+  if (window > 0) {
+    end = copyInto(out, end, setWindow);
+    end = writeVarint(out, end, window);
   }
   end = copyInto(out, end, setBody);
   end = writeVarint(out, end, body.length);

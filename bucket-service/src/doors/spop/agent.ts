@@ -46,6 +46,8 @@ export interface SpopAgentParts {
   secrets: readonly string[];
   /** An answer was given, so long after its question came; called for every grab. */
   onAnswer?: (word: AnswerWord, milliseconds: number) => void;
+  /** How many requests the process bears at once, while that matters; else 0. */
+  window?: () => number;
   /** A connection was closed for a fault of the peer's; at most once a second. */
   onFault?: (what: string) => void;
   policy?: Partial<SpopPolicy>;
@@ -74,6 +76,8 @@ export class SpopAgent implements ConnectionOwner, QuestionKeeper {
   #nowMs = performance.now();
   /** When the answers began that leave at the end of this turn: one look at the clock for all of them. */
   #answeringMs = 0;
+  /** HAProxys that ask, told apart by their addresses: each gets its share of the window. */
+  #askers = 1;
   #flushing = false;
   #ticking = false;
   #sweeper: NodeJS.Timeout | null = null;
@@ -173,7 +177,8 @@ export class SpopAgent implements ConnectionOwner, QuestionKeeper {
       // A question may have come in the middle of the turn whose answers had begun.
       this.#parts.onAnswer(word, Math.max(0, this.#answeringMs - question.askedAtMs));
     }
-    connection.answer(streamId, frameId, word, body, stock);
+    const window = this.#parts.window?.() ?? 0;
+    connection.answer(streamId, frameId, word, body, stock, Math.ceil(window / this.#askers));
   }
 
   wrote(connection: Connection): void {
@@ -240,7 +245,9 @@ export class SpopAgent implements ConnectionOwner, QuestionKeeper {
   /** Closes connections whose time is up. */
   #sweep(): void {
     const nowMs = performance.now();
+    const askers = new Set<string>();
     for (const connection of this.#connections) {
+      if (connection.isProven) askers.add(connection.peer);
       if (connection.state === "closing") {
         if (nowMs - connection.sinceMs > this.#policy.closingMsMax) connection.destroy();
         continue;
@@ -248,6 +255,7 @@ export class SpopAgent implements ConnectionOwner, QuestionKeeper {
       const status = this.#overdue(connection, nowMs);
       if (status !== null) connection.close(status, nowMs);
     }
+    this.#askers = Math.max(1, askers.size);
   }
 
   /** Why a connection is to be closed by now, or null when it may stay. */

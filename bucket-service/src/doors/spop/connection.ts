@@ -107,12 +107,19 @@ export class Connection {
     this.#socket.pause();
   }
 
-  answer(streamId: number, frameId: number, word: AnswerWord, body: string, stock: number): void {
+  answer(
+    streamId: number,
+    frameId: number,
+    word: AnswerWord,
+    body: string,
+    stock: number,
+    window: number,
+  ): void {
     const size = ACK_BYTES_MAX + body.length;
     // An answer that HAProxy cannot take is none: the HTTP door gives it.
     if (size > this.#frameBytesMax) return this.answerNothing(streamId, frameId);
     const out = this.#room(size);
-    this.#outLength = writeAnswer(out, this.#outLength, streamId, frameId, word, body, stock);
+    this.#outLength = writeAnswer(out, this.#outLength, streamId, frameId, word, body, stock, window);
   }
 
   answerNothing(streamId: number, frameId: number): void {

@@ -12,6 +12,8 @@ export interface RoundSpec {
   /** Default: open as soon as the event is loaded, until long after the bench. */
   opensAt?: string;
   closesAt?: string;
+  /** Default: 1. */
+  perUser?: number;
 }
 
 export interface EventSpec {
@@ -34,7 +36,7 @@ export function writeEvent(dir: string, spec: EventSpec): string {
     budget: money(spec.rounds.reduce((sum, { count }) => sum + count, 0)),
     users: spec.usersCsv,
     ack: spec.ack ?? "journal",
-    rounds: spec.rounds.map(({ id, count, opensAt, closesAt }) => ({
+    rounds: spec.rounds.map(({ id, count, opensAt, closesAt, perUser }) => ({
       id,
       kind: "envelope",
       opensAt: opensAt ?? "now+1s",
@@ -42,7 +44,7 @@ export function writeEvent(dir: string, spec: EventSpec): string {
       count,
       budget: money(count),
       split: { method: "lucky", min: 0.01, max: 200 },
-      perUser: 1,
+      perUser: perUser ?? 1,
       leftovers: "hold",
     })),
   };
