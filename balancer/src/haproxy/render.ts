@@ -152,8 +152,9 @@ function publicLines(topology: Topology, rounds: RoundRules[]): string[] {
     "",
     ...corsRules(topology.balancer),
     "# Ended everywhere: nobody needs a token to be told. First, because then everybody comes again and again.",
+    // Looked up twice by all others: what is kept in a variable costs more than the look.
+    answerIf("ended", `if METH_POST { path,map_str(${MAPS.rounds}) -m str over }`),
     `http-request set-var(txn.state) path,map_str(${MAPS.rounds})`,
-    answerIf("ended", "if { var(txn.state) -m str over } METH_POST"),
     "",
     "# Which round, and is it one?",
     "http-request set-var(txn.grab) bool(true) if { var(txn.state) -m found } METH_POST { path_end /grab }",
