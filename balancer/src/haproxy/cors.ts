@@ -1,6 +1,6 @@
 /**
  * The page on another origin than the API (a CDN): what browsers ask for before they let it talk to us. HAProxy answers all
- * of it; services know nothing of origins. Why so: docs/decisions/0015-the-page-elsewhere.md
+ * of it; services know nothing of origins. Why so: docs/decisions/0020-the-page-elsewhere.md
  *
  * The grab needs no preflight: a POST without a header or a body of its own, with the cookie. Only calls with an
  * Authorization header have one: the session, and the page's way out where a browser keeps no cookie.
