@@ -1,6 +1,6 @@
 /**
- * What HAProxy does for services that have too much to do (docs/decisions/0018). Refusing costs a service a third of what
- * granting does, so it must not refuse what it cannot serve: it says with its answers how many requests it bears at once, and
+ * What HAProxy does for services that have too much to do (docs/decisions/0018). Refusing costs a service
+ * something too, so it must not refuse what it cannot serve: it says with its answers how many requests it bears at once, and
  * HAProxy answers for it what comes beyond. The word holds for a second; a service that is still crowded says it again.
  */
 import { WINDOW_HEADER } from "@hongbao/bucket-service";

@@ -33,6 +33,7 @@ export interface Scene {
   /** Through the balancer, over kept connections. */
   ask(path: string, options?: Ask): Promise<Answer>;
   /** The operator's call to an admin port. */
+  setSwitch(name: string, value: string): Promise<void>;
   operate(admin: string, path: string, body?: unknown): Promise<unknown>;
   /** Prizes issued so far by round, over all buckets. */
   issued(): Promise<Map<number, number>>;
@@ -76,23 +77,17 @@ export async function startScene(t: Test, moreRounds = 0): Promise<Scene> {
   };
   const startFile = async (round: number): Promise<string> =>
     (await ask(port, `/start/${round}.js`, { agent })).text;
-  // These tests press far faster than people do; what the limits themselves do is another test's matter.
-  for (const name of ["limit.user", "limit.ip"]) {
-    const { code, stderr } = await cluster.hongbao([
-      "switch",
-      "set",
-      name,
-      "off",
-      "--for",
-      "1h",
-      "--by",
-      "test",
-    ]);
+  const setSwitch = async (name: string, value: string): Promise<void> => {
+    const words = ["switch", "set", name, value, "--for", "1h", "--by", "test"];
+    const { code, stderr } = await cluster.hongbao(words);
     if (code !== 0) throw new Error(stderr);
-  }
+  };
+  // These tests press far faster than people do; what the limits themselves do is another test's matter.
+  for (const name of ["limit.user", "limit.ip"]) await setSwitch(name, "off");
   const answers: Scene["answers"] = [];
   return {
     contract: new Contract(),
+    setSwitch,
     answers,
     cluster,
     port,

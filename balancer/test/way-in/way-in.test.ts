@@ -3,7 +3,7 @@
  * HONGBAO_TEST_GUESSES=10000 HONGBAO_TEST_OPENINGS=20 HONGBAO_TEST_IDLE=10000 (the figures are among the comments).
  */
 import t from "tap";
-import { contractHolds, everyAnswer } from "./api.ts";
+import { contractHolds, everyAnswer, tooOften } from "./api.ts";
 import { headerGames, publicPaths, rawAttacks, type Victims } from "./attacks.ts";
 import { secretsStaySecret, slowAndLarge } from "./bounds.ts";
 import { sameForms, sameUsers } from "./identity.ts";
@@ -50,6 +50,7 @@ t.test("the way in", async (t) => {
   await t.test("no header of a client's counts behind the balancer", (t) => headerGames(t, scene, victims));
   await t.test("slow, idle and large requests keep nobody waiting", (t) => slowAndLarge(t, scene, IDLE));
   await t.test("every answer, and what leads to it", (t) => everyAnswer(t, scene, victims));
+  await t.test("whoever asks too often is told so", (t) => tooOften(t, scene, victims));
   await t.test("the API is what its document says", async (t) => contractHolds(t, scene));
   await t.test("no secret shows anywhere", async (t) => secretsStaySecret(t, scene));
   const { code, stdout } = await scene.cluster.hongbao(["audit", "--json"]);
