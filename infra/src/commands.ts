@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { Option } from "commander";
 import { registerBench } from "../bench/commands.ts";
+import { registerChaos } from "../chaos/commands.ts";
 
 interface StateOption {
   state?: string;
@@ -80,4 +81,5 @@ export function register(program: Command): void {
       await (await import("./selftest/command.ts")).runSelftest(files, options);
     });
   registerBench(program);
+  registerChaos(program);
 }
