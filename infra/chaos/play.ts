@@ -249,6 +249,7 @@ function soundBuckets(cluster: ChaosCluster, { steps, soldOut }: Scenario): stri
   return cluster.topology.buckets.map(({ id }) => id).filter((id) => !touched.includes(id));
 }
 
+/** The way in itself, or the clients' own line. */
 function hitsTheWayIn(step: Scenario["steps"][number]): boolean {
   if (step.do === "link") return step.link === "clients";
   return "target" in step && /^(balancer|all)/.test(step.target);

@@ -20,7 +20,7 @@ export interface Circumstances {
   sound: string[];
   /** When something was broken, ms since the history began: from the first step to when all was well again. */
   broken: { fromMs: number; toMs: number };
-  /** Answers that never came are the clients' own line's doing, or their balancer's, and no promise is broken by them. */
+  /** The way in itself was hit, or the clients' own line: then a connection may end without an answer. */
   noneAllowed: boolean;
   /** Data was deleted, and receipts have brought back what was lost: until then users may have seen less than they had. */
   dataLost: boolean;

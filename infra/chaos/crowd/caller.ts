@@ -6,6 +6,7 @@ import type { Call, Entry, History, ToldPrize } from "./history.ts";
 /** The page's own time-outs. */
 const TIMEOUT_MS = { start: 5_000, grab: 8_000, result: 8_000, wins: 10_000, receipts: 10_000 } as const;
 const SHOWN_MAX = 200;
+const TIMED_OUT = "time-out";
 const GRAB_WORDS = [
   "won",
   "ended",
@@ -17,17 +18,17 @@ const GRAB_WORDS = [
   "no_such_round",
   "bad_request",
 ];
-/** Which status goes with which word; anything else is strange. */
-const STATUS_OF: Record<string, number> = {
-  won: 200,
-  ended: 200,
-  no_such_round: 404,
-  unauthorized: 401,
-  bad_request: 400,
-  limited: 429,
-  not_eligible: 403,
-  not_open: 403,
-  busy: 503,
+/** Which status goes with which word; anything else is strange. HAProxy says `busy` also where it must say 502 or 504. */
+const STATUS_OF: Record<string, readonly number[]> = {
+  won: [200],
+  ended: [200],
+  no_such_round: [404],
+  unauthorized: [401],
+  bad_request: [400],
+  limited: [429],
+  not_eligible: [403],
+  not_open: [403],
+  busy: [503, 502, 504],
 };
 
 export interface Told {
@@ -42,6 +43,8 @@ interface RawAnswer {
   text: string;
   retryAfter: string | undefined;
   error?: string;
+  /** No answer, because a connection that had served before ended: HAProxy leaves it to the client to ask again. */
+  isStale: boolean;
 }
 
 export class Caller {
@@ -67,12 +70,14 @@ export class Caller {
     const history = this.#history;
     const sentMs = history.nowMs();
     const sentAtMs = Date.now();
-    const raw = await this.#send(call, user, { round, n, key, receipts });
+    const first = await this.#send(call, user, { round, n, key, receipts });
+    const raw = first.isStale ? await this.#send(call, user, { round, n, key, receipts }) : first;
     const read = readAnswer(call, raw, round);
     const entry: Entry = {
       ...{ user: user.id, bucket: user.bucket, call, round, n },
       ...{ sentMs, doneMs: history.nowMs(), sentAtMs, doneAtMs: Date.now(), status: raw.status },
       ...{ word: read.word, prizes: read.prizes },
+      ...(first.isStale ? { resent: true as const } : {}),
       ...(read.refused === undefined ? {} : { refused: read.refused }),
       ...(read.what === undefined ? {} : { what: read.what }),
     };
@@ -102,17 +107,23 @@ export class Caller {
       ...(body === "" ? {} : { "content-type": "application/json" }),
     };
     return new Promise((resolve) => {
-      const none = (error: string): void => resolve({ status: 0, text: "", retryAfter: undefined, error });
+      let answered = false;
+      const none = (error: string): void => {
+        const isStale = !answered && asked.reusedSocket && error !== TIMED_OUT;
+        resolve({ status: 0, text: "", retryAfter: undefined, error, isStale });
+      };
       const options = { host: "127.0.0.1", port: this.#port, method, path, headers, agent: this.#agent };
       const asked = request(options, (response) => {
+        answered = true;
         let text = "";
         response.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
         response.on("error", (error) => none(error.message));
         response.on("end", () => {
-          resolve({ status: response.statusCode ?? 0, text, retryAfter: response.headers["retry-after"] });
+          const retryAfter = response.headers["retry-after"];
+          resolve({ status: response.statusCode ?? 0, text, retryAfter, isStale: false });
         });
       });
-      const timer = setTimeout(() => asked.destroy(new Error("time-out")), TIMEOUT_MS[call]);
+      const timer = setTimeout(() => asked.destroy(new Error(TIMED_OUT)), TIMEOUT_MS[call]);
       asked.on("error", (error) => none(error.message));
       asked.on("close", () => {
         clearTimeout(timer);
@@ -140,7 +151,7 @@ export function readAnswer(call: Call, raw: { status: number; text: string; erro
   if (call === "start") {
     const json = /^hongbaoStart\((\{.*\})\);$/.exec(text.trim())?.[1];
     // While no controller serves the site, HAProxy says so in its own words.
-    if (status === 503 && text.includes('"busy"')) return { ...nothing, word: "busy" };
+    if (STATUS_OF["busy"]!.includes(status) && text.includes('"busy"')) return { ...nothing, word: "busy" };
     if (status !== 200 || json === undefined) return strange;
     const { key } = JSON.parse(json) as { key: string | null };
     return { ...nothing, word: "ok", key };
@@ -153,7 +164,7 @@ export function readAnswer(call: Call, raw: { status: number; text: string; erro
   }
   const word = body["result"];
   if (typeof word === "string") {
-    if (!GRAB_WORDS.includes(word) || STATUS_OF[word] !== status) return strange;
+    if (!GRAB_WORDS.includes(word) || !STATUS_OF[word]!.includes(status)) return strange;
     if (word !== "won") return { ...nothing, word };
     const prize = readWin(body);
     return prize === null || prize.round !== round ? strange : { ...nothing, word, prizes: [prize] };

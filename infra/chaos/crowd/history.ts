@@ -29,6 +29,8 @@ export interface Entry {
   /** The answer's word; `none` without an answer, `strange` for one that makes no sense, `ok` for a list. */
   word: string;
   prizes: ToldPrize[];
+  /** A kept connection ended under the question, and it was asked once more on a new one, as browsers do. */
+  resent?: true;
   /** Of receipts: refused ones, and why. */
   refused?: { receipt: string; why: string }[];
   /** What an answer said that was strange, or why none came. */
