@@ -19,11 +19,14 @@ const DRAWN_TOGETHER = 8;
 /** Throws CheckFailed when a promise was broken. */
 export async function runChaosCommand(options: ChaosCommandOptions): Promise<void> {
   const all = readScenarios();
-  if (options.list) return print([...all.values()].map(({ id, what }) => `${id.padEnd(28)} ${what}`).join("\n"));
+  if (options.list)
+    return print([...all.values()].map(({ id, what }) => `${id.padEnd(28)} ${what}`).join("\n"));
   const seed = wholeOption("--seed", options.seed, 0, SEED_MAX) ?? randomInt(SEED_MAX);
   const modes = ["scenario", "matrix", "for", "soak"].filter((name) => name in options);
   if (modes.length !== 1)
-    throw new BadInput(`found ${modes.length === 0 ? "no option" : modes.map((name) => `--${name}`).join(" and ")}, expected one of --scenario, --matrix, --for, --soak, --list`);
+    throw new BadInput(
+      `found ${modes.length === 0 ? "no option" : modes.map((name) => `--${name}`).join(" and ")}, expected one of --scenario, --matrix, --for, --soak, --list`,
+    );
   say(`seed ${seed}: --seed ${seed} plays this schedule again`);
   await using begun = new AsyncDisposableStack();
   const dir = options.keep === undefined ? begun.use(scratchDir()).path : resolve(options.keep);
@@ -44,7 +47,9 @@ export async function runChaosCommand(options: ChaosCommandOptions): Promise<voi
   } else {
     const end = performance.now() + readSeconds("--for", options.for) * 1000;
     for (let first = 0; performance.now() < end; first += DRAWN_TOGETHER) {
-      const scenarios = Array.from({ length: DRAWN_TOGETHER }, (_, index) => drawScenario(seed, first + index));
+      const scenarios = Array.from({ length: DRAWN_TOGETHER }, (_, index) =>
+        drawScenario(seed, first + index),
+      );
       played.push(...(await runChaos({ scenarios, seed, dir, tell: say, onPlayed, untilMs: end })));
     }
   }
@@ -62,15 +67,19 @@ export async function runChaosCommand(options: ChaosCommandOptions): Promise<voi
       violations,
     });
   } else print(reportText(played, seed));
-  if (violations > 0) throw new CheckFailed(`chaos: ${violations} violations; --seed ${seed} plays this schedule again`);
+  if (violations > 0)
+    throw new CheckFailed(`chaos: ${violations} violations; --seed ${seed} plays this schedule again`);
 }
 
 function chosen(all: ReadonlyMap<string, Scenario>, ids: readonly string[]): Scenario[] {
-  return ids.flatMap((text) => text.split(",")).map((id) => {
-    const scenario = all.get(id);
-    if (scenario === undefined) throw new BadInput(`--scenario: found "${id}", expected some of ${[...all.keys()].join(", ")}`);
-    return scenario;
-  });
+  return ids
+    .flatMap((text) => text.split(","))
+    .map((id) => {
+      const scenario = all.get(id);
+      if (scenario === undefined)
+        throw new BadInput(`--scenario: found "${id}", expected some of ${[...all.keys()].join(", ")}`);
+      return scenario;
+    });
 }
 
 /** 90, 90s, 20m, 1h. */

@@ -15,7 +15,9 @@ export interface ChaosCommandOptions {
 export function registerChaos(program: Command): void {
   program
     .command("chaos")
-    .description("breaks a cluster of its own under load, and holds what users were told against what is in the stores")
+    .description(
+      "breaks a cluster of its own under load, and holds what users were told against what is in the stores",
+    )
     .option("--scenario <ids...>", "these scenarios")
     .option("--matrix", "all of them: every fault of the list, about a quarter of an hour")
     .option("--for <time>", "random ones for so long, as 20m")

@@ -5,8 +5,26 @@ import { parseScenario, type Scenario } from "./scenario.ts";
 const SECONDS = 7;
 const FAULTS_MAX = 5;
 
-const TARGETS = ["service one", "redis b0", "redis b1", "mysql b0", "mysql b1", "persist one", "payout one", "controller one", "balancer"];
-const WIDE = ["controller all", "persist all", "payout all", "service b0/all", "service b1/all", "bucket b0", "all"];
+const TARGETS = [
+  "service one",
+  "redis b0",
+  "redis b1",
+  "mysql b0",
+  "mysql b1",
+  "persist one",
+  "payout one",
+  "controller one",
+  "balancer",
+];
+const WIDE = [
+  "controller all",
+  "persist all",
+  "payout all",
+  "service b0/all",
+  "service b1/all",
+  "bucket b0",
+  "all",
+];
 
 type Raw = Record<string, unknown>;
 
@@ -18,14 +36,39 @@ function fault(random: Random): Raw {
     const target = pick(random, random() < 0.8 ? TARGETS : WIDE);
     return { at, do: "kill", target, ...(random() < 0.4 ? { hold: Math.round(random() * 30) / 10 } : {}) };
   }
-  if (kind < 0.65) return { at, do: "freeze", target: pick(random, random() < 0.8 ? TARGETS : WIDE), for: 1 + Math.round(random() * 40) / 10 };
-  if (kind < 0.7) return { at, do: "terminate", target: pick(random, ["service one", "persist one", "controller one", "payout one"]) };
+  if (kind < 0.65)
+    return {
+      at,
+      do: "freeze",
+      target: pick(random, random() < 0.8 ? TARGETS : WIDE),
+      for: 1 + Math.round(random() * 40) / 10,
+    };
+  if (kind < 0.7)
+    return {
+      at,
+      do: "terminate",
+      target: pick(random, ["service one", "persist one", "controller one", "payout one"]),
+    };
   if (kind < 0.9) {
     const link = pick(random, ["redis b0", "redis b1", "mysql b0", "mysql b1", "clients"]);
     const mood = pick(random, ["cut", "slow", "stall", "lose"]);
-    return { at, do: "link", link, mood, delayMs: mood === "slow" ? 50 + Math.round(random() * 400) : 0, for: 0.5 + Math.round(random() * 30) / 10 };
+    return {
+      at,
+      do: "link",
+      link,
+      mood,
+      delayMs: mood === "slow" ? 50 + Math.round(random() * 400) : 0,
+      for: 0.5 + Math.round(random() * 30) / 10,
+    };
   }
-  if (kind < 0.95) return { at, do: "slowDisk", target: pick(random, ["redis b0", "redis b1"]), delayMs: 100 + Math.round(random() * 300), for: 3 };
+  if (kind < 0.95)
+    return {
+      at,
+      do: "slowDisk",
+      target: pick(random, ["redis b0", "redis b1"]),
+      delayMs: 100 + Math.round(random() * 300),
+      for: 3,
+    };
   return { at, do: "clock", seconds: pick(random, [3600, -3600]), for: 4 };
 }
 

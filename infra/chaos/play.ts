@@ -2,12 +2,12 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RowDataPacket } from "mysql2/promise";
-import { check, type Violation } from "./checker/check.ts";
+import { check, type Circumstances, type Violation } from "./checker/check.ts";
 import { effectOf, type Effect } from "./checker/effect.ts";
 import { readFacts, type OrderedTimes } from "./checker/read-facts.ts";
 import { Caller } from "./crowd/caller.ts";
 import { Crowd, type Press } from "./crowd/crowd.ts";
-import { History } from "./crowd/history.ts";
+import { History, type Entry } from "./crowd/history.ts";
 import { Nemesis, type Deed } from "./nemesis/nemesis.ts";
 import { bucketOfTarget } from "./nemesis/targets.ts";
 import { seedOf } from "./random.ts";
@@ -21,6 +21,8 @@ export interface Played {
   effect: Effect & { deeds: Deed[]; recoveredMs: number; restarts: number };
   seconds: number;
   history: string;
+  /** What the judgement was made of, but for the stores. */
+  evidence: { entries: readonly Entry[]; circumstances: Circumstances };
 }
 
 export interface PlayOptions {
@@ -58,15 +60,28 @@ export async function play(options: PlayOptions): Promise<Played> {
   const history = new History(join(dir, `${scenario.id}.history.jsonl`));
   const caller = new Caller(cluster.links.get("clients")!.port, history);
   const crowd = new Crowd(caller, own);
-  const nemesis = new Nemesis({ cluster, crowd, history, rounds, seed: own, tell: (text) => tell(`${scenario.id}: ${text}`) });
+  const nemesis = new Nemesis({
+    cluster,
+    crowd,
+    history,
+    rounds,
+    seed: own,
+    tell: (text) => tell(`${scenario.id}: ${text}`),
+  });
   const noticesBefore = cluster.notices.length;
   const late: Violation[] = [];
   try {
     const openedMs = await orderOpenings(cluster, scenario, rounds, ordered);
     const presses = comeAll(crowd, cluster, scenario, rounds, openedMs);
-    const brokenFromMs = history.nowMs() + openedMs - performance.now() + 1000 * Math.min(0, ...scenario.steps.map(({ at }) => at - 1));
+    const brokenFromMs =
+      history.nowMs() +
+      openedMs -
+      performance.now() +
+      1000 * Math.min(0, ...scenario.steps.map(({ at }) => at - 1));
     await nemesis.play(scenario.steps, openedMs);
-    await crowd.settled(Math.max(1_000, openedMs + scenario.load.seconds * 1000 - performance.now()) + SETTLED_MS_MAX);
+    await crowd.settled(
+      Math.max(1_000, openedMs + scenario.load.seconds * 1000 - performance.now()) + SETTLED_MS_MAX,
+    );
     await nemesis.heal();
     const healedMs = history.nowMs();
     await orFail(late, () => cluster.ready(READY_MS_MAX));
@@ -80,24 +95,34 @@ export async function play(options: PlayOptions): Promise<Played> {
     await orFail(late, () => untilQuiet(cluster, scenario, rounds));
     await crowd.askResults(lastQuestions(history, presses), RESULT_TRIES);
     const facts = await readFacts(cluster, ordered);
-    const violations = check(history.entries, facts, {
+    const circumstances: Circumstances = {
       rounds,
       sound: soundBuckets(cluster, scenario),
       broken: { fromMs: brokenFromMs, toMs: healedMs + recoveredMs },
       noneAllowed: scenario.steps.some(hitsTheWayIn),
       dataLost: scenario.steps.some((step) => step.do === "wipe" || step.do === "goBack"),
       soldOut: scenario.soldOut,
-    });
+    };
+    const violations = check(history.entries, facts, circumstances);
     for (const text of nemesis.audits) violations.push({ promise: 6, what: `audit under load: ${text}` });
-    for (const text of nemesis.failures) violations.push({ promise: 0, what: `the scenario could not be played: ${text}` });
-    const restarts = cluster.notices.slice(noticesBefore).filter(({ text }) => text.includes("started again")).length;
+    for (const text of nemesis.failures)
+      violations.push({ promise: 0, what: `the scenario could not be played: ${text}` });
+    const restarts = cluster.notices
+      .slice(noticesBefore)
+      .filter(({ text }) => text.includes("started again")).length;
     return {
       id: scenario.id,
       seed,
       violations: [...late, ...violations],
-      effect: { ...effectOf(history.entries), deeds: nemesis.deeds, recoveredMs: Math.round(recoveredMs), restarts },
+      effect: {
+        ...effectOf(history.entries),
+        deeds: nemesis.deeds,
+        recoveredMs: Math.round(recoveredMs),
+        restarts,
+      },
       seconds: Math.round((performance.now() - began) / 100) / 10,
       history: history.path!,
+      evidence: { entries: history.entries, circumstances },
     };
   } finally {
     await nemesis.heal();
@@ -109,7 +134,9 @@ export async function play(options: PlayOptions): Promise<Played> {
 
 /** What does not come about although all is mended is a violation, and the rest is looked at all the same. */
 async function orFail(late: Violation[], work: () => Promise<void>): Promise<void> {
-  await work().catch((error: unknown) => late.push({ promise: 0, what: `it does not recover: ${(error as Error).message}` }));
+  await work().catch((error: unknown) =>
+    late.push({ promise: 0, what: `it does not recover: ${(error as Error).message}` }),
+  );
 }
 
 /** Answers with the moment of the first opening, as performance.now(). */
@@ -132,10 +159,14 @@ async function orderOpenings(
 }
 
 async function order(cluster: ChaosCluster, path: string, body: object): Promise<void> {
-  await until(async () => {
-    await cluster.controller(path, { ...body, by: "chaos", why: "a scenario" });
-    return true;
-  }, `the order ${path}`, ORDER_MS_MAX);
+  await until(
+    async () => {
+      await cluster.controller(path, { ...body, by: "chaos", why: "a scenario" });
+      return true;
+    },
+    `the order ${path}`,
+    ORDER_MS_MAX,
+  );
 }
 
 /** Who comes for the first round comes for the later ones too. */
@@ -196,12 +227,18 @@ async function untilTrusted(cluster: ChaosCluster): Promise<void> {
 }
 
 /** Rounds closed, journals empty, transfers done, everything paid. */
-async function untilQuiet(cluster: ChaosCluster, scenario: Scenario, rounds: readonly number[]): Promise<void> {
+async function untilQuiet(
+  cluster: ChaosCluster,
+  scenario: Scenario,
+  rounds: readonly number[],
+): Promise<void> {
   let last = "";
   await until(
     async () => {
       const seen = await states(cluster);
-      const open = seen.flatMap((state) => state.rounds).filter(({ round, state }) => rounds.includes(round) && state !== "closed");
+      const open = seen
+        .flatMap((state) => state.rounds)
+        .filter(({ round, state }) => rounds.includes(round) && state !== "closed");
       if (open.length > 0) return ((last = `round ${open[0]!.round} is ${open[0]!.state}`), false);
       const waiting = Math.max(...seen.map(({ journal }) => journal.waiting));
       if (waiting > 0) return ((last = `${waiting} claims wait for MySQL`), false);
@@ -209,7 +246,14 @@ async function untilQuiet(cluster: ChaosCluster, scenario: Scenario, rounds: rea
       const moving = transfers.find(({ state }) => state !== "done");
       if (moving !== undefined) return ((last = `transfer ${moving.n} is ${moving.state}`), false);
       const rest = scenario.rounds.findIndex(({ leftovers }) => leftovers === "next");
-      const left = rest < 0 ? 0 : Math.max(...seen.flatMap((state) => state.rounds).map(({ round, left }) => (round === rounds[rest] && rest < rounds.length - 1 ? left : 0)));
+      const left =
+        rest < 0
+          ? 0
+          : Math.max(
+              ...seen
+                .flatMap((state) => state.rounds)
+                .map(({ round, left }) => (round === rounds[rest] && rest < rounds.length - 1 ? left : 0)),
+            );
       if (left > 0) return ((last = `${left} prizes have not rolled over`), false);
       const unpaid = await unpaidClaims(cluster);
       last = `${unpaid} claims are not paid`;
@@ -223,9 +267,11 @@ async function untilQuiet(cluster: ChaosCluster, scenario: Scenario, rounds: rea
 async function unpaidClaims(cluster: ChaosCluster): Promise<number> {
   let unpaid = 0;
   for (const { id } of cluster.topology.buckets) {
-    const [rows] = await cluster.mysql(id).query<RowDataPacket[]>(
-      "SELECT COUNT(*) AS n FROM claims c LEFT JOIN payouts p ON p.prize_id = c.prize_id AND p.state = 'paid' WHERE p.prize_id IS NULL",
-    );
+    const [rows] = await cluster
+      .mysql(id)
+      .query<RowDataPacket[]>(
+        "SELECT COUNT(*) AS n FROM claims c LEFT JOIN payouts p ON p.prize_id = c.prize_id AND p.state = 'paid' WHERE p.prize_id IS NULL",
+      );
     unpaid += Number(rows[0]!["n"]);
   }
   return unpaid;
@@ -234,7 +280,9 @@ async function unpaidClaims(cluster: ChaosCluster): Promise<number> {
 /** Everybody who heard something else than a clean first answer, and some of the others. */
 function lastQuestions(history: History, presses: readonly Press[]): Press[] {
   const troubled = new Set(
-    history.entries.filter(({ word, call }) => call === "grab" && word !== "won").map(({ user, round }) => `${user} ${round}`),
+    history.entries
+      .filter(({ word, call }) => call === "grab" && word !== "won")
+      .map(({ user, round }) => `${user} ${round}`),
   );
   const isTroubled = ({ user, round }: Press): boolean => troubled.has(`${user.id} ${round}`);
   const calm = presses.filter((press) => !isTroubled(press));
@@ -244,7 +292,9 @@ function lastQuestions(history: History, presses: readonly Press[]): Press[] {
 /** Buckets that no step touches. */
 function soundBuckets(cluster: ChaosCluster, { steps, soldOut }: Scenario): string[] {
   // Where a round runs dry, or everybody's way in is broken, `busy` is nobody's fault.
-  const touched = steps.flatMap((step) => ("target" in step ? [bucketOfTarget(step.target)] : "link" in step ? [bucketOfTarget(step.link)] : []));
+  const touched = steps.flatMap((step) =>
+    "target" in step ? [bucketOfTarget(step.target)] : "link" in step ? [bucketOfTarget(step.link)] : [],
+  );
   if (soldOut || touched.includes(null) || touched.length === 0) return [];
   return cluster.topology.buckets.map(({ id }) => id).filter((id) => !touched.includes(id));
 }
@@ -256,7 +306,11 @@ function hitsTheWayIn(step: Scenario["steps"][number]): boolean {
 }
 
 /** Asks until it is true; errors count as "not yet". */
-async function until(work: () => Promise<boolean>, what: string | (() => string), timeoutMsMax: number): Promise<void> {
+async function until(
+  work: () => Promise<boolean>,
+  what: string | (() => string),
+  timeoutMsMax: number,
+): Promise<void> {
   const end = performance.now() + timeoutMsMax;
   for (;;) {
     let why = "";
@@ -266,7 +320,8 @@ async function until(work: () => Promise<boolean>, what: string | (() => string)
       why = `: ${(error as Error).message}`;
     }
     const name = typeof what === "string" ? what : what();
-    if (performance.now() > end) throw new Error(`${name} did not come about within ${timeoutMsMax / 1000} s${why}`);
+    if (performance.now() > end)
+      throw new Error(`${name} did not come about within ${timeoutMsMax / 1000} s${why}`);
     await sleep(LOOK_MS);
   }
 }

@@ -21,7 +21,20 @@ export function playedLines({ id, violations, effect, seconds, history }: Played
 }
 
 export function reportText(played: readonly Played[], seed: number): string {
-  const rows = [["scenario", "violations", "users", "prizes", "busy", "none", "hit users", "hit for s", "waited max s", "restarts"]];
+  const rows = [
+    [
+      "scenario",
+      "violations",
+      "users",
+      "prizes",
+      "busy",
+      "none",
+      "hit users",
+      "hit for s",
+      "waited max s",
+      "restarts",
+    ],
+  ];
   for (const { id, violations, effect } of played) {
     const { users, won, grabs, usersHit, hitSpanMs, waitedMs, restarts } = effect;
     const hit = Object.values(usersHit).reduce((sum, count) => sum + count, 0);

@@ -143,7 +143,8 @@ export function parseScenario(id: string, text: string): Scenario {
   };
   const only = (fields: object, of: object, at: string): void => {
     const strange = Object.keys(fields).find((name) => !Object.hasOwn(of, name));
-    if (strange !== undefined) fail(at === "" ? strange : `${at}.${strange}`, strange, `one of ${Object.keys(of).join(", ")}`);
+    if (strange !== undefined)
+      fail(at === "" ? strange : `${at}.${strange}`, strange, `one of ${Object.keys(of).join(", ")}`);
   };
   only(raw, known, "");
   const all = { ...known, ...raw } as unknown as Scenario;

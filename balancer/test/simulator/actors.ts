@@ -2,7 +2,13 @@
 import { judge } from "../../../bucket-service/src/grab/fence.ts";
 import { parseClaimField } from "../../../bucket-service/src/redis/keys.ts";
 import type { BucketState } from "../../../bucket-service/src/redis/scripts.ts";
-import { claimField, ScriptError, type JournalEntry, type RedisModel, type RoundModel } from "./redis-model.ts";
+import {
+  claimField,
+  ScriptError,
+  type JournalEntry,
+  type RedisModel,
+  type RoundModel,
+} from "./redis-model.ts";
 import { claimsOfEntry, worth, type Bucket, type Service, type Simulator, type Win } from "./simulator.ts";
 
 export type Actor = Generator<void, void, void>;
@@ -18,7 +24,8 @@ export function* user(sim: Simulator, at: number, name: string): Actor {
     const round = sim.rounds[Math.floor(sim.random() * sim.rounds.length)]!;
     const shown = sim.control.decided.get(round);
     if (shown?.published !== true) continue;
-    const won = sim.rounds.length === 1 ? sim.winsOf(name) : sim.winsOf(name).filter((win) => win.round === round);
+    const won =
+      sim.rounds.length === 1 ? sim.winsOf(name) : sim.winsOf(name).filter((win) => win.round === round);
     // A winner of lost data shows the receipt; asked again it would be a new win.
     if (won.length > 0 && bucket.wasLost) continue;
     const n = Math.min(PER_USER, Math.max(1, won.length + (sim.random() < 0.5 ? 1 : 0)));
@@ -31,7 +38,12 @@ export function* user(sim: Simulator, at: number, name: string): Actor {
 }
 
 /** One call of a service; also of a batch in which the same user stands twice. */
-function grab(sim: Simulator, bucket: Bucket, name: string, ask: { round: number; n: number; key: string }): number | null {
+function grab(
+  sim: Simulator,
+  bucket: Bucket,
+  name: string,
+  ask: { round: number; n: number; key: string },
+): number | null {
   const service = bucket.services[Math.floor(sim.random() * 2)]!;
   const { redis } = bucket;
   if (service.trust !== "ok") return null;
@@ -44,9 +56,14 @@ function grab(sim: Simulator, bucket: Bucket, name: string, ask: { round: number
   const fields = sim.random() < 0.2 ? [field, field] : [field];
   try {
     const { epoch, seq } = service;
-    const reply = redis.grab(ask.round, { key: ask.key, journalMax: sim.journalMax, epoch, seq, fields }, sim.nowMs);
+    const reply = redis.grab(
+      ask.round,
+      { key: ask.key, journalMax: sim.journalMax, epoch, seq, fields },
+      sim.nowMs,
+    );
     service.seq = Math.max(service.seq, reply.seq);
-    if (fields.length === 2 && reply.answers[0] !== reply.answers[1]) sim.violate(`3: one batch gave ${reply.answers.join()} to ${field}`);
+    if (fields.length === 2 && reply.answers[0] !== reply.answers[1])
+      sim.violate(`3: one batch gave ${reply.answers.join()} to ${field}`);
     return reply.answers[0]! > 0 ? reply.answers[0]! : null;
   } catch (error) {
     if (!(error instanceof ScriptError)) throw error;
@@ -110,7 +127,13 @@ function* prove(sim: Simulator, bucket: Bucket, service: Service): Actor {
   Object.assign(service, { trust: "ok", epoch: redis.epoch, lost: null });
 }
 
-function* markLost(_sim: Simulator, { redis, mysql }: Bucket, service: Service, shown: string, epoch: string): Actor {
+function* markLost(
+  _sim: Simulator,
+  { redis, mysql }: Bucket,
+  service: Service,
+  shown: string,
+  epoch: string,
+): Actor {
   service.trust = "fenced";
   if (redis.up) redis.fence(shown);
   yield;
@@ -126,7 +149,8 @@ export function* persist(sim: Simulator, bucket: Bucket, consumer: string): Acto
     if (!redis.up || redis.epoch === "") continue;
     const entries = own ? redis.pendingOf(consumer) : redis.read(consumer, sim.nowMs, IDLE_MS_MAX);
     if (own && entries.length === 0) own = false;
-    for (const [epoch, group] of Map.groupBy(entries, (entry) => entry.epoch)) yield* commit(sim, bucket, epoch, group);
+    for (const [epoch, group] of Map.groupBy(entries, (entry) => entry.epoch))
+      yield* commit(sim, bucket, epoch, group);
     if (!mysql.up) own = true;
   }
 }
@@ -206,7 +230,8 @@ export function* receipts(sim: Simulator, at: number): Actor {
       if (done) continue;
       const win = { ...parseClaimField(field), round, prize, bucket: at };
       const result = yield* restore(sim, bucket, asClaim(win, sim.nowMs));
-      if (result === "refused" && redis.up && redis.epoch === mysql.meta.epoch) redis.settle(redis.epoch, prize, false);
+      if (result === "refused" && redis.up && redis.epoch === mysql.meta.epoch)
+        redis.settle(redis.epoch, prize, false);
     }
   }
 }
@@ -283,7 +308,16 @@ function wholeOf(sim: Simulator, { mysql }: Bucket): Parameters<RedisModel["rebu
     const [first = { lo: 0, count: 0 }, ...rest] = (mysql.ranges.get(round) ?? []).map((run) => ({ ...run }));
     const { v, opensAtMs, closesAtMs } = mysql.versions.get(round)!;
     rounds.set(round, {
-      ...{ v, opensAtMs, closesAtMs, key: null, stock: sim.nowMs, lo: first.lo, left: first.count, ranges: rest },
+      ...{
+        v,
+        opensAtMs,
+        closesAtMs,
+        key: null,
+        stock: sim.nowMs,
+        lo: first.lo,
+        left: first.count,
+        ranges: rest,
+      },
       ...{ issued: claims.length, final: null, dryAtMs: null },
       claims: new Map(claims.map(({ user, n, prizeId }) => [claimField(user, n), prizeId])),
     });

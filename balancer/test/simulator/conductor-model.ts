@@ -84,7 +84,8 @@ function* act(sim: Simulator, action: Action, known: Known): Actor {
       Object.assign(round, action.installation);
       yield;
       const { v, opensAtMs, closesAtMs, key } = action.installation;
-      if (bucket.mysql.up) bucket.mysql.recordRound(action.round, { v, opensAtMs, closesAtMs, opened: key !== null });
+      if (bucket.mysql.up)
+        bucket.mysql.recordRound(action.round, { v, opensAtMs, closesAtMs, opened: key !== null });
       return;
     }
     case "final": {
@@ -101,7 +102,13 @@ function* act(sim: Simulator, action: Action, known: Known): Actor {
 }
 
 /** Compare-and-set; with the planted bug whoever comes last wins. */
-function put<T>(sim: Simulator, store: Map<number, Stored<T>>, name: number, value: T, before: Stored<T> | undefined): boolean {
+function put<T>(
+  sim: Simulator,
+  store: Map<number, Stored<T>>,
+  name: number,
+  value: T,
+  before: Stored<T> | undefined,
+): boolean {
   const isFree = store.get(name)?.etag === before?.etag;
   if (!isFree && !sim.bugs.has("a record is written without comparing")) return false;
   store.set(name, { value, etag: (sim.control.etags += 1) });
@@ -134,11 +141,22 @@ function* half(sim: Simulator, transfer: Transfer, known: Known): Actor {
       if (left === null) return;
       const moved = left.runs.reduce((sum, { count }) => sum + count, 0);
       const mark = { epoch, moves: bucket.redis.moves.size };
-      const next: Partial<Transfer> = moved === 0 ? { state: "done", left: mark } : { state: "arriving", runs: left.runs, moved, left: mark };
+      const next: Partial<Transfer> =
+        moved === 0
+          ? { state: "done", left: mark }
+          : { state: "arriving", runs: left.runs, moved, left: mark };
       putTransfer(sim, after(sim, transfer, next, known.self), known);
       return;
     }
-    const note: MoveNote = { id, direction: "in", kind, round: toRound, peerBucket: from, peerRound: round, runs: transfer.runs };
+    const note: MoveNote = {
+      id,
+      direction: "in",
+      kind,
+      round: toRound,
+      peerBucket: from,
+      peerRound: round,
+      runs: transfer.runs,
+    };
     if (!(yield* moveIn(sim, bucket, note))) return;
     const arrived = { epoch: bucket.redis.epoch, moves: bucket.redis.moves.size };
     putTransfer(sim, after(sim, transfer, { state: "done", runs: [], arrived }, known.self), known);
@@ -157,12 +175,22 @@ function* moveOut(
   const recorded = mysql.moves.get(`${note.id}/out`);
   if (recorded !== undefined) return recorded;
   const isRoll = note.kind === "roll";
-  const left = redis.leave(note, { epoch: asked.epoch, countMax: asked.count ?? Infinity, closed: isRoll }, sim.nowMs);
+  const left = redis.leave(
+    note,
+    { epoch: asked.epoch, countMax: asked.count ?? Infinity, closed: isRoll },
+    sim.nowMs,
+  );
   if (left === null) return null;
   yield;
   if (left.runs.length === 0) return sim.unlucky() ? null : left;
   if (!mysql.up) return null;
-  const came = { ...left, direction: "in" as const, round: note.peerRound, peerRound: note.round, peerBucket: id };
+  const came = {
+    ...left,
+    direction: "in" as const,
+    round: note.peerRound,
+    peerRound: note.round,
+    peerBucket: id,
+  };
   const out = mysql.recordOut(asked.epoch, left, isRoll ? came : null);
   yield;
   return out === null || sim.unlucky() ? null : out;
@@ -186,7 +214,10 @@ function* moveIn(sim: Simulator, { redis, mysql }: Bucket, note: MoveNote): Gene
 
 function after(sim: Simulator, transfer: Transfer, fields: Partial<Transfer>, self: string): Transfer {
   const next = { ...transfer, ...fields, step: transfer.step + 1 };
-  return { ...next, change: { atMs: sim.nowMs, by: self, what: describeMove(next, "moves", next.moved), why: "" } };
+  return {
+    ...next,
+    change: { atMs: sim.nowMs, by: self, what: describeMove(next, "moves", next.moved), why: "" },
+  };
 }
 
 function look(sim: Simulator, { id, redis, mysql, services }: Bucket): SeenBucket {
@@ -211,7 +242,13 @@ function look(sim: Simulator, { id, redis, mysql, services }: Bucket): SeenBucke
   }
   const fenced = services.every(({ trust }) => trust === "fenced");
   const known = { id, reachable, unsure: false, refusing: false, fenced, mysql: mysql.up };
-  return { ...known, epoch: redis.epoch, moves: redis.moves.size, nowMs: reachable ? sim.nowMs : null, rounds };
+  return {
+    ...known,
+    epoch: redis.epoch,
+    moves: redis.moves.size,
+    nowMs: reachable ? sim.nowMs : null,
+    rounds,
+  };
 }
 
 const hashes = new Map<string, string>();

@@ -5,7 +5,12 @@ import type { BucketMeta } from "../../../bucket-service/src/mysql/bucket-record
 import type { DueRow, OpenClaim } from "../../../bucket-service/src/mysql/payouts.ts";
 import { decide, Careful } from "../../../bucket-service/src/payout/decide.ts";
 import { Guard, Remaining, type MovedRun, type Sum } from "../../../bucket-service/src/payout/guard.ts";
-import { builtInLedger, payoutKey, type PayoutOrder, type PayoutTarget } from "../../../bucket-service/src/payout/target.ts";
+import {
+  builtInLedger,
+  payoutKey,
+  type PayoutOrder,
+  type PayoutTarget,
+} from "../../../bucket-service/src/payout/target.ts";
 import { planBurn } from "../../../bucket-service/src/rebuild/burn-plan.ts";
 import { judgeWin, type LostWin, type WinVerdict } from "../../../bucket-service/src/receipts/judge.ts";
 import { UserRules } from "../../../bucket-service/src/users/rules.ts";
@@ -31,8 +36,19 @@ const OUTSIDE: PayoutTarget = {
 
 export class MysqlModel {
   up = true;
-  meta: BucketMeta = { epoch: "e1", pack: "p", complete: true, fence: null, rebuilding: null, seen: 0, generation: 1 };
-  versions = new Map<number, { v: number; opensAtMs: number | null; closesAtMs: number | null; opened: boolean }>();
+  meta: BucketMeta = {
+    epoch: "e1",
+    pack: "p",
+    complete: true,
+    fence: null,
+    rebuilding: null,
+    seen: 0,
+    generation: 1,
+  };
+  versions = new Map<
+    number,
+    { v: number; opensAtMs: number | null; closesAtMs: number | null; opened: boolean }
+  >();
   ranges = new Map<number, Run[]>();
   claims = new Map<number, OpenClaim & { atMs: number }>();
   readonly places = new Map<string, number>();
@@ -67,7 +83,12 @@ export class MysqlModel {
       if (byPrize === undefined && byPlace === undefined) {
         this.claims.set(row.prizeId, row);
         this.places.set(place, row.prizeId);
-      } else if (byPrize === undefined || byPrize.user !== row.user || byPrize.round !== row.round || byPrize.n !== row.n) {
+      } else if (
+        byPrize === undefined ||
+        byPrize.user !== row.user ||
+        byPrize.round !== row.round ||
+        byPrize.n !== row.n
+      ) {
         this.conflicts += 1;
       }
     }
@@ -83,7 +104,10 @@ export class MysqlModel {
     if (this.meta.epoch === epoch) this.meta.seen = Math.max(this.meta.seen, seq);
   }
 
-  recordRound(round: number, record: { v: number; opensAtMs: number | null; closesAtMs: number | null; opened: boolean }): void {
+  recordRound(
+    round: number,
+    record: { v: number; opensAtMs: number | null; closesAtMs: number | null; opened: boolean },
+  ): void {
     const known = this.versions.get(round);
     if (known === undefined || record.v >= known.v)
       this.versions.set(round, { ...record, opened: record.opened || known?.opened === true });
@@ -108,7 +132,9 @@ export class MysqlModel {
 
   /** Moves whose ranges stand as they came, in the order of the ranges. */
   recordedIns(round: number): MoveNote[] {
-    const ins = [...this.moves.values()].filter(({ direction, round: of }) => direction === "in" && of === round);
+    const ins = [...this.moves.values()].filter(
+      ({ direction, round: of }) => direction === "in" && of === round,
+    );
     const ordinals = new Map((this.ranges.get(round) ?? []).map(({ lo }, ordinal) => [lo, ordinal]));
     return ins
       .map((note) => ({ ...note, runs: note.runs.filter(({ lo }) => ordinals.has(lo)) }))
@@ -141,14 +167,32 @@ export class MysqlModel {
     const bound = this.#bugs.has("a rebuild burns too little") ? journalMax - 1 : journalMax;
     for (const [round, ranges] of this.ranges) {
       const known = this.versions.get(round);
-      const opened = known?.opened === true || (known?.opensAtMs != null && known.opensAtMs <= nowMs) || maybeOpened.includes(round);
-      const plan = planBurn(ranges, (id) => this.claims.has(id) && this.claims.get(id)!.round === round, bound, opened);
+      const opened =
+        known?.opened === true ||
+        (known?.opensAtMs != null && known.opensAtMs <= nowMs) ||
+        maybeOpened.includes(round);
+      const plan = planBurn(
+        ranges,
+        (id) => this.claims.has(id) && this.claims.get(id)!.round === round,
+        bound,
+        opened,
+      );
       for (const { lo, count } of [...plan.holes, ...plan.beyond])
         for (let id = lo; id < lo + count; id += 1) this.burned.set(id, { round, state: "burned" });
-      this.ranges.set(round, plan.left.map((run) => ({ ...run })));
+      this.ranges.set(
+        round,
+        plan.left.map((run) => ({ ...run })),
+      );
     }
     const next = `e${this.meta.generation + 1}`;
-    this.meta = { ...this.meta, epoch: next, rebuilding: next, generation: this.meta.generation + 1, fence: null, seen: 0 };
+    this.meta = {
+      ...this.meta,
+      epoch: next,
+      rebuilding: next,
+      generation: this.meta.generation + 1,
+      fence: null,
+      seen: 0,
+    };
     return true;
   }
 
@@ -176,7 +220,8 @@ export class MysqlModel {
   /** payout's transaction: a claim from the feed is decided on by the real core; with a target inside it is paid at once. */
   payFeed(): void {
     const ids = this.feed.splice(0, 2);
-    const isKnown = (id: number): boolean => this.payouts.has(id) && !this.#bugs.has("a claim is paid without looking whether it was");
+    const isKnown = (id: number): boolean =>
+      this.payouts.has(id) && !this.#bugs.has("a claim is paid without looking whether it was");
     const claims = [...new Set(ids)].flatMap((id) => (isKnown(id) ? [] : (this.claims.get(id) ?? [])));
     if (claims.length === 0) return;
     const guard = this.#guard();
@@ -184,16 +229,27 @@ export class MysqlModel {
     const decisions = decide(claims, new Map(), careful, this.#parts(guard));
     for (const row of decisions.rows) {
       const { prizeId, round, attempts, amountMinor, granted } = row;
-      const payout = { prizeId, round, attempts, amountMinor, granted, accepted: false, acceptedAgeSeconds: 0 };
+      const payout = {
+        prizeId,
+        round,
+        attempts,
+        amountMinor,
+        granted,
+        accepted: false,
+        acceptedAgeSeconds: 0,
+      };
       this.payouts.set(prizeId, { ...payout, state: row.state, lease: null, nextAtMs: 0 });
       if (granted) this.#grant(round, amountMinor);
     }
-    for (const { prizeId, user, amountMinor } of decisions.inside) this.ledger.push({ prize: prizeId, user, amount: amountMinor });
+    for (const { prizeId, user, amountMinor } of decisions.inside)
+      this.ledger.push({ prize: prizeId, user, amount: amountMinor });
   }
 
   /** What the sender takes up under a lease. */
   takeUp(lease: string, nowMs: number): PayoutOrder[] {
-    const due = [...this.payouts.values()].filter(({ state, nextAtMs }) => state === "pending" && nextAtMs <= nowMs).slice(0, 2);
+    const due = [...this.payouts.values()]
+      .filter(({ state, nextAtMs }) => state === "pending" && nextAtMs <= nowMs)
+      .slice(0, 2);
     const claims = due.flatMap(({ prizeId }) => this.claims.get(prizeId) ?? []);
     const guard = this.#guard();
     const decisions = decide(claims, new Map(due.map((row) => [row.prizeId, row])), null, this.#parts(guard));
@@ -211,7 +267,15 @@ export class MysqlModel {
   }
 
   #orderOf = ({ prizeId, round, user, amountMinor }: OpenClaim): PayoutOrder => {
-    return { key: payoutKey(EVENT, prizeId), event: EVENT, round, prizeId, user, currency: "CNY", amountMinor };
+    return {
+      key: payoutKey(EVENT, prizeId),
+      event: EVENT,
+      round,
+      prizeId,
+      user,
+      currency: "CNY",
+      amountMinor,
+    };
   };
 
   #parts(guard: Guard): Parameters<typeof decide>[3] {

@@ -64,7 +64,18 @@ export class RedisModel {
   /** What a copy of its files would hold. */
   copy(): Omit<RedisModel, "up"> {
     const { epoch, generation, filling, seq, acked, rounds, journal, lastEntry, moves, restores } = this;
-    return structuredClone({ epoch, generation, filling, seq, acked, rounds, journal, lastEntry, moves, restores }) as never;
+    return structuredClone({
+      epoch,
+      generation,
+      filling,
+      seq,
+      acked,
+      rounds,
+      journal,
+      lastEntry,
+      moves,
+      restores,
+    }) as never;
   }
 
   goBack(copy: Omit<RedisModel, "up">): void {
@@ -72,7 +83,15 @@ export class RedisModel {
   }
 
   wipe(): void {
-    Object.assign(this, { epoch: "", generation: 0, filling: null, seq: 0, acked: 0, journal: [], lastEntry: 0 });
+    Object.assign(this, {
+      epoch: "",
+      generation: 0,
+      filling: null,
+      seq: 0,
+      acked: 0,
+      journal: [],
+      lastEntry: 0,
+    });
     for (const map of [this.rounds, this.moves, this.restores]) map.clear();
   }
 
@@ -87,8 +106,10 @@ export class RedisModel {
     if (this.epoch !== asked.epoch) throw new ScriptError("FENCED");
     if (this.seq < asked.seq && !this.#bugs.has("seq is not compared")) throw new ScriptError("FENCED-SEQ");
     let refusal = 0;
-    if (it.opensAtMs === null || nowMs < it.opensAtMs || it.key === null || it.key !== asked.key) refusal = -2;
-    else if (it.closesAtMs !== null && nowMs >= it.closesAtMs && !this.#bugs.has("closing is not compared")) refusal = -3;
+    if (it.opensAtMs === null || nowMs < it.opensAtMs || it.key === null || it.key !== asked.key)
+      refusal = -2;
+    else if (it.closesAtMs !== null && nowMs >= it.closesAtMs && !this.#bugs.has("closing is not compared"))
+      refusal = -3;
     const answers: number[] = [];
     const wanted: number[] = [];
     const position = new Map<string, number>();
@@ -103,7 +124,9 @@ export class RedisModel {
         answers[index] = 0;
       }
     }
-    const room = this.#bugs.has("the journal has no bound") ? Infinity : asked.journalMax - (this.seq - this.acked);
+    const room = this.#bugs.has("the journal has no bound")
+      ? Infinity
+      : asked.journalMax - (this.seq - this.acked);
     const take = Math.max(0, Math.min(wanted.length, room));
     for (const index of wanted.slice(take)) answers[index] = -1;
     const given = this.#give(round, it, wanted.slice(0, take), asked, answers, nowMs);
@@ -146,7 +169,13 @@ export class RedisModel {
         it.claims.set(field, high - at);
       }
       const packed = `${round} ${nowMs} ${high} ${count} ${winners.join(" ")}`;
-      this.journal.push({ id: (this.lastEntry += 1), epoch: asked.epoch, packed, owner: null, sinceMs: nowMs });
+      this.journal.push({
+        id: (this.lastEntry += 1),
+        epoch: asked.epoch,
+        packed,
+        owner: null,
+        sinceMs: nowMs,
+      });
       given += count;
     }
     this.seq += given;
@@ -220,7 +249,9 @@ export class RedisModel {
 
   /** New entries for a consumer, or those that another one has held for too long. */
   read(consumer: string, nowMs: number, idleMsMax: number): JournalEntry[] {
-    const free = this.journal.filter(({ owner, sinceMs }) => owner === null || (owner !== consumer && nowMs - sinceMs > idleMsMax));
+    const free = this.journal.filter(
+      ({ owner, sinceMs }) => owner === null || (owner !== consumer && nowMs - sinceMs > idleMsMax),
+    );
     const taken = free.slice(0, 2);
     for (const entry of taken) Object.assign(entry, { owner: consumer, sinceMs: nowMs });
     return taken.map((entry) => ({ ...entry }));

@@ -11,7 +11,8 @@ const FOUND_WITHIN = 10_000;
 t.setTimeout(600_000);
 
 t.test("schedules with killed, frozen and confused actors at every step break no promise", async (t) => {
-  const seeds = only === undefined ? Array.from({ length: SCHEDULES }, (_, index) => index + 1) : [Number(only)];
+  const seeds =
+    only === undefined ? Array.from({ length: SCHEDULES }, (_, index) => index + 1) : [Number(only)];
   const began = performance.now();
   const broken: string[] = [];
   let wins = 0;

@@ -84,7 +84,13 @@ export class Simulator {
     const count = this.focus === "moves" ? 2 : 1;
     this.rounds = this.focus === "moves" ? [1, 2] : [1];
     this.pack = packOf(this.rounds, count, PRIZES[this.focus]);
-    this.control = { records: new Map(), keys: new Map(), transfers: new Map(), etags: 0, decided: new Map() };
+    this.control = {
+      records: new Map(),
+      keys: new Map(),
+      transfers: new Map(),
+      etags: 0,
+      decided: new Map(),
+    };
     this.buckets = Array.from({ length: count }, (_, index) => this.#bucket(index));
     if (this.focus !== "moves") this.#openFromTheStart();
     this.#cast();
@@ -166,7 +172,8 @@ export class Simulator {
       void this.#turns.push({ name, make, actor: make(), frozenUntilMs: 0 });
     for (const [index, bucket] of this.buckets.entries()) {
       const users = this.focus === "loss" || (this.focus === "moves" && index === 0) ? 7 : 5;
-      for (let who = 0; who < users; who += 1) add(`user ${who} of ${bucket.id}`, () => user(this, index, `u${index}${who}`));
+      for (let who = 0; who < users; who += 1)
+        add(`user ${who} of ${bucket.id}`, () => user(this, index, `u${index}${who}`));
       add(`persist ${bucket.id}`, () => persist(this, bucket, `p${index}`));
       if (this.focus !== "moves") add(`persist2 ${bucket.id}`, () => persist(this, bucket, `q${index}`));
       add(`payout ${bucket.id}`, () => payout(this, bucket));
@@ -176,7 +183,8 @@ export class Simulator {
         add(`receipts ${bucket.id}`, () => receipts(this, index));
       }
     }
-    if (this.focus === "moves") for (const id of ["c0", "c1"]) add(`controller ${id}`, () => conductor(this, id));
+    if (this.focus === "moves")
+      for (const id of ["c0", "c1"]) add(`controller ${id}`, () => conductor(this, id));
   }
 
   #step(): void {
@@ -214,13 +222,17 @@ export class Simulator {
     const bucket = this.buckets[at]!;
     const { redis, mysql, services } = bucket;
     if (this.#copy === null && this.random() < 0.6) {
-      if (redis.epoch !== "" && redis.filling === null) this.#copy = { bucket: at, copy: redis.copy(), seq: redis.seq };
+      if (redis.epoch !== "" && redis.filling === null)
+        this.#copy = { bucket: at, copy: redis.copy(), seq: redis.seq };
       return;
     }
     if (this.#copy?.bucket === at && this.random() < 0.6) {
       const { copy, seq } = this.#copy;
       const seen = services.filter(({ epoch }) => epoch === redis.epoch).map((service) => service.seq);
-      const isNoticed = copy.epoch !== mysql.meta.epoch || mysql.meta.seen > seq || (seen.length === 2 && Math.min(...seen) > seq);
+      const isNoticed =
+        copy.epoch !== mysql.meta.epoch ||
+        mysql.meta.seen > seq ||
+        (seen.length === 2 && Math.min(...seen) > seq);
       if (!isNoticed || redis.epoch !== copy.epoch) return;
       redis.goBack(copy);
     } else if (this.random() < 0.5) redis.wipe();
@@ -242,7 +254,8 @@ export class Simulator {
     let quiet = 0;
     for (let round = 0; round < CALM_ROUNDS_MAX && quiet < 2; round += 1) {
       this.nowMs += CALM_MS;
-      for (const turn of this.#turns) for (let step = turn.name.startsWith("user") ? 2 : 8; step > 0; step -= 1) turn.actor.next();
+      for (const turn of this.#turns)
+        for (let step = turn.name.startsWith("user") ? 2 : 8; step > 0; step -= 1) turn.actor.next();
       if (this.nowMs < endMs) continue;
       const now = this.#mark();
       quiet = now === before ? quiet + 1 : 0;
@@ -254,8 +267,20 @@ export class Simulator {
   #mark(): string {
     const parts: unknown[] = [this.told.length, this.control.etags, this.wallet.size];
     for (const { redis, mysql, services } of this.buckets) {
-      parts.push(redis.epoch, redis.seq, redis.acked, mysql.meta.epoch, mysql.meta.rebuilding, mysql.claims.size, mysql.feed.length);
-      parts.push(mysql.ledger.length, services.map(({ trust }) => trust).join(), [...mysql.payouts.values()].filter(({ state }) => state === "paid").length);
+      parts.push(
+        redis.epoch,
+        redis.seq,
+        redis.acked,
+        mysql.meta.epoch,
+        mysql.meta.rebuilding,
+        mysql.claims.size,
+        mysql.feed.length,
+      );
+      parts.push(
+        mysql.ledger.length,
+        services.map(({ trust }) => trust).join(),
+        [...mysql.payouts.values()].filter(({ state }) => state === "paid").length,
+      );
     }
     return parts.join(" ");
   }
@@ -263,8 +288,11 @@ export class Simulator {
   #checkEnd(): void {
     for (const { id, redis, mysql, services } of this.buckets) {
       if (redis.epoch !== mysql.meta.epoch || services.some(({ trust }) => trust !== "ok"))
-        this.violate(`${id} does not recover: Redis ${redis.epoch}, MySQL ${mysql.meta.epoch}, services ${services.map(({ trust }) => trust).join()}`);
-      if (redis.journal.length > 0) this.violate(`${id}: ${redis.journal.length} entries stay in the journal`);
+        this.violate(
+          `${id} does not recover: Redis ${redis.epoch}, MySQL ${mysql.meta.epoch}, services ${services.map(({ trust }) => trust).join()}`,
+        );
+      if (redis.journal.length > 0)
+        this.violate(`${id}: ${redis.journal.length} entries stay in the journal`);
       if (mysql.conflicts > 0) this.violate(`${id}: ${mysql.conflicts} entries contradict MySQL`);
     }
     if (this.violations.length > 0) return;
@@ -272,7 +300,8 @@ export class Simulator {
     this.#checkPlaces();
     this.#checkMoney();
     for (const transfer of this.control.transfers.values())
-      if (transfer.value.state !== "done") this.violate(`transfer ${transfer.value.n} is ${transfer.value.state}`);
+      if (transfer.value.state !== "done")
+        this.violate(`transfer ${transfer.value.n} is ${transfer.value.state}`);
   }
 
   /** Promises 1, 2, 3 and 7. */
@@ -280,21 +309,26 @@ export class Simulator {
     const owners = new Map<number, string>();
     const places = new Map<string, number>();
     for (const { user, round, n, prize, bucket } of this.told) {
-      if ((owners.get(prize) ?? user) !== user) this.violate(`1: prize ${prize} was told to ${owners.get(prize)} and ${user}`);
+      if ((owners.get(prize) ?? user) !== user)
+        this.violate(`1: prize ${prize} was told to ${owners.get(prize)} and ${user}`);
       owners.set(prize, user);
       const place = `${user} ${round} ${n}`;
-      if ((places.get(place) ?? prize) !== prize) this.violate(`3: ${place} was told ${places.get(place)} and ${prize}`);
+      if ((places.get(place) ?? prize) !== prize)
+        this.violate(`3: ${place} was told ${places.get(place)} and ${prize}`);
       places.set(place, prize);
       const claim = this.buckets[bucket]!.mysql.claims.get(prize);
       if (claim === undefined || claim.user !== user || claim.round !== round || claim.n !== n)
-        this.violate(`2: ${user} was told prize ${prize}, MySQL has ${claim === undefined ? "nothing" : `${claim.user} ${claim.n}`}`);
+        this.violate(
+          `2: ${user} was told prize ${prize}, MySQL has ${claim === undefined ? "nothing" : `${claim.user} ${claim.n}`}`,
+        );
     }
     for (const { id, mysql } of this.buckets) {
       const counts = new Map<string, number>();
       for (const { user, round, prizeId, atMs } of mysql.claims.values()) {
         const key = `${user} ${round}`;
         counts.set(key, (counts.get(key) ?? 0) + 1);
-        if (counts.get(key)! > 2) this.violate(`3: ${user} holds ${counts.get(key)} prizes of round ${round}`);
+        if (counts.get(key)! > 2)
+          this.violate(`3: ${user} holds ${counts.get(key)} prizes of round ${round}`);
         const { opensAtMs, closesAtMs } = this.#times(round);
         if (!mysql.burned.has(prizeId) && (atMs < opensAtMs! || atMs >= closesAtMs!))
           this.violate(`7: ${id} gave prize ${prizeId} of round ${round} at +${atMs - START_MS} ms`);
@@ -305,20 +339,24 @@ export class Simulator {
   /** Promise 6 (and 1): every prize in exactly one place. Promise 8: nothing stays in a closed round. */
   #checkPlaces(): void {
     const places = new Map<number, string[]>();
-    const put = (prize: number, place: string): void => void places.set(prize, [...(places.get(prize) ?? []), place]);
+    const put = (prize: number, place: string): void =>
+      void places.set(prize, [...(places.get(prize) ?? []), place]);
     for (const { id, redis, mysql } of this.buckets) {
       for (const prize of mysql.claims.keys()) put(prize, `claimed in ${id}`);
       for (const [prize, { state }] of mysql.burned) if (state === "burned") put(prize, `burned in ${id}`);
       for (const [round, { lo, left, ranges }] of redis.rounds) {
         for (const run of [{ lo, count: left }, ...ranges])
-          for (let prize = run.lo; prize < run.lo + run.count; prize += 1) put(prize, `left in ${id}, round ${round}`);
-        if (this.focus === "moves" && round === 1 && left > 0) this.violate(`8: round 1 is closed and keeps ${left} in ${id}`);
+          for (let prize = run.lo; prize < run.lo + run.count; prize += 1)
+            put(prize, `left in ${id}, round ${round}`);
+        if (this.focus === "moves" && round === 1 && left > 0)
+          this.violate(`8: round 1 is closed and keeps ${left} in ${id}`);
       }
     }
     const { firstId, prizeCount } = this.pack.manifest;
     for (let prize = firstId; prize < firstId + prizeCount; prize += 1) {
       const found = places.get(prize) ?? [];
-      if (found.length !== 1) this.violate(`6: prize ${prize} is ${found.length === 0 ? "nowhere" : found.join(" and ")}`);
+      if (found.length !== 1)
+        this.violate(`6: prize ${prize} is ${found.length === 0 ? "nowhere" : found.join(" and ")}`);
       places.delete(prize);
     }
     for (const prize of places.keys()) this.violate(`1: prize ${prize} was never generated`);
@@ -328,7 +366,8 @@ export class Simulator {
   #checkMoney(): void {
     const paid = new Map<number, number>();
     const pay = (prize: number): void => void paid.set(prize, (paid.get(prize) ?? 0) + 1);
-    for (const { ledger } of this.buckets.map(({ mysql }) => mysql)) for (const { prize } of ledger) pay(prize);
+    for (const { ledger } of this.buckets.map(({ mysql }) => mysql))
+      for (const { prize } of ledger) pay(prize);
     for (const { prize } of this.wallet.values()) pay(prize);
     for (const { mysql } of this.buckets) {
       for (const prize of mysql.claims.keys()) {
@@ -361,7 +400,10 @@ function packOf(rounds: readonly number[], buckets: number, prizes: number): Mod
   manifest.ranges = [];
   for (const round of rounds) {
     for (let index = 0; index < buckets; index += 1) {
-      const amountMinor = Array.from({ length: prizes }, (_, at) => worth(lo + at)).reduce((a, b) => a + b, 0);
+      const amountMinor = Array.from({ length: prizes }, (_, at) => worth(lo + at)).reduce(
+        (a, b) => a + b,
+        0,
+      );
       manifest.ranges.push({ round, bucket: `b${index}`, lo, count: prizes, amountMinor });
       lo += prizes;
     }

@@ -67,7 +67,10 @@ class Findings {
     return [...this.#byKind.values()].flatMap((list) => {
       const more = list.length - TOLD_MAX;
       if (more <= 0) return list;
-      return [...list.slice(0, TOLD_MAX), { promise: list[0]!.promise, what: `${list[0]!.what}: ${more} more` }];
+      return [
+        ...list.slice(0, TOLD_MAX),
+        { promise: list[0]!.promise, what: `${list[0]!.what}: ${more} more` },
+      ];
     });
   }
 }
@@ -90,10 +93,17 @@ function winsTold(history: readonly Entry[]): Told[] {
   return [...seen.values()];
 }
 
-const placeOf = ({ user, round, n }: { user: string; round: number; n: number }): string => `${user} ${round} ${n}`;
+const placeOf = ({ user, round, n }: { user: string; round: number; n: number }): string =>
+  `${user} ${round} ${n}`;
 
 /** 1: no prize goes to two people, and none that was not generated. */
-function checkIssue(found: Findings, history: readonly Entry[], facts: Facts, told: Told[], at: Circumstances): void {
+function checkIssue(
+  found: Findings,
+  history: readonly Entry[],
+  facts: Facts,
+  told: Told[],
+  at: Circumstances,
+): void {
   const owners = new Map<number, string>();
   const give = (prize: number, user: string, where: string): void => {
     if (facts.amounts[prize - facts.firstId] === undefined)
@@ -111,7 +121,9 @@ function checkIssue(found: Findings, history: readonly Entry[], facts: Facts, to
     if (rows.has(prize)) found.add(1, "a prize is claimed in two buckets", { user, prize });
     rows.add(prize);
   }
-  const asked = new Set(history.filter(({ call }) => call === "grab").map(({ user, round }) => `${user} ${round}`));
+  const asked = new Set(
+    history.filter(({ call }) => call === "grab").map(({ user, round }) => `${user} ${round}`),
+  );
   for (const { round, user, prize } of facts.claims) {
     if (at.rounds.includes(round) && !asked.has(`${user} ${round}`))
       found.add(1, "a prize went to somebody who never asked", { user, prize });
@@ -149,7 +161,8 @@ function checkPerUser(found: Findings, history: readonly Entry[], facts: Facts, 
   for (const claim of facts.claims) {
     const { user, prize, round } = claim;
     const place = placeOf(claim);
-    if (held.has(place)) found.add(3, "two claims of one user have the same number in a round", { user, prize });
+    if (held.has(place))
+      found.add(3, "two claims of one user have the same number in a round", { user, prize });
     held.set(place, claim);
     const count = (counts.get(`${user} ${round}`) ?? 0) + 1;
     counts.set(`${user} ${round}`, count);
@@ -162,7 +175,10 @@ function checkPerUser(found: Findings, history: readonly Entry[], facts: Facts, 
       const before = answered.get(place);
       answered.set(place, told.prize);
       if (before !== undefined && before !== told.prize)
-        found.add(3, "asked again with the same n, a user was told another prize", { user: entry.user, prize: told.prize });
+        found.add(3, "asked again with the same n, a user was told another prize", {
+          user: entry.user,
+          prize: told.prize,
+        });
     }
   }
   if (at.dataLost) return;
@@ -187,20 +203,26 @@ function checkMoney(found: Findings, facts: Facts): void {
   const paid = new Map(facts.payouts.map((payout) => [payout.prize, payout]));
   const credits = sumOf(facts.ledger.filter(({ side }) => side === "credit"));
   const debits = sumOf(facts.ledger.filter(({ side }) => side === "debit"));
-  const wallet = new Map((facts.wallet ?? []).map((payment) => [Number(payment.key.split(":").at(-1)), payment]));
+  const wallet = new Map(
+    (facts.wallet ?? []).map((payment) => [Number(payment.key.split(":").at(-1)), payment]),
+  );
+  for (const [prize, keys] of Map.groupBy(facts.wallet ?? [], ({ key }) => Number(key.split(":").at(-1))))
+    if (keys.length > 1) found.add(4, `the wallet paid it under ${keys.length} keys`, { prize });
   const orders = new Map(facts.orders.map((order) => [order.prize, order]));
   const claimed = new Set<number>();
   for (const { prize, user, amount, round } of facts.claims) {
     claimed.add(prize);
     const which = { prize, user };
     const worth = facts.amounts[prize - facts.firstId];
-    if (worth !== undefined && worth !== amount) found.add(4, `a claim of ${amount} on a prize worth ${worth}`, which);
+    if (worth !== undefined && worth !== amount)
+      found.add(4, `a claim of ${amount} on a prize worth ${worth}`, which);
     if (paid.get(prize)?.state !== "paid") {
       found.add(4, `a claim is not paid: its payout is ${paid.get(prize)?.state ?? "missing"}`, which);
       continue;
     }
     if (kinds.get(round) === "item") {
-      if (facts.wallet === null && orders.get(prize)?.user !== user) found.add(4, "an item has no order of its winner", which);
+      if (facts.wallet === null && orders.get(prize)?.user !== user)
+        found.add(4, "an item has no order of its winner", which);
     } else if (facts.wallet !== null) {
       const payment = wallet.get(prize);
       if (payment === undefined) found.add(4, "a payout counts as paid, and the wallet never paid it", which);
@@ -209,7 +231,11 @@ function checkMoney(found: Findings, facts: Facts): void {
     } else {
       const credit = credits.get(prize);
       if (credit?.times !== 1 || credit.amount !== amount || credit.account !== `user:${user}`)
-        found.add(4, `the ledger credits ${credit?.amount ?? 0} in ${credit?.times ?? 0} entries for a claim of ${amount}`, which);
+        found.add(
+          4,
+          `the ledger credits ${credit?.amount ?? 0} in ${credit?.times ?? 0} entries for a claim of ${amount}`,
+          which,
+        );
       if (Math.abs(debits.get(prize)?.amount ?? 0) !== amount)
         found.add(4, "the ledger's debit is not its credit", which);
     }
@@ -234,7 +260,9 @@ function checkBalances(found: Findings, facts: Facts): void {
   }
   for (const { bucket, account, balance } of facts.accounts) {
     if (account.startsWith("user:") && (credited.get(`${bucket} ${account}`) ?? 0) !== balance)
-      found.add(4, "an account's balance is not the sum of its entries", { user: account.slice("user:".length) });
+      found.add(4, "an account's balance is not the sum of its entries", {
+        user: account.slice("user:".length),
+      });
   }
 }
 
@@ -250,7 +278,11 @@ function sumOf(
 }
 
 /** 5: a broken bucket touches its own users only. */
-function checkSoundBuckets(found: Findings, history: readonly Entry[], { sound, broken, rounds }: Circumstances): void {
+function checkSoundBuckets(
+  found: Findings,
+  history: readonly Entry[],
+  { sound, broken, rounds }: Circumstances,
+): void {
   for (const bucket of sound) {
     const asked = history.filter(
       (entry) =>
@@ -262,21 +294,26 @@ function checkSoundBuckets(found: Findings, history: readonly Entry[], { sound, 
     );
     const failed = asked.filter(({ word }) => ["busy", "none", "strange"].includes(word));
     if (failed.length > Math.max(SOUND_FAILURES.countMin, asked.length * SOUND_FAILURES.share))
-      found.add(5, `${failed.length} of ${asked.length} grabs in bucket ${bucket} failed while only another bucket was broken`);
+      found.add(
+        5,
+        `${failed.length} of ${asked.length} grabs in bucket ${bucket} failed while only another bucket was broken`,
+      );
   }
 }
 
 /** 6: every prize is in exactly one place. */
 function checkPlaces(found: Findings, facts: Facts, { rounds }: Circumstances): void {
   const places = new Map<number, string[]>();
-  const put = (prize: number, place: string): void => void places.set(prize, [...(places.get(prize) ?? []), place]);
+  const put = (prize: number, place: string): void =>
+    void places.set(prize, [...(places.get(prize) ?? []), place]);
   for (const { prize } of facts.claims) put(prize, "claimed");
   for (const { prize, state } of facts.burned) if (state === "burned") put(prize, "burned");
   for (const { bucket, round, left } of facts.stocks) {
     for (const { lo, count } of left)
       for (let prize = lo; prize < lo + count; prize += 1) put(prize, `left in ${bucket}, round ${round}`);
   }
-  if (facts.underWay > 0) found.add(6, `${facts.underWay} prizes have left one place and not come to another`);
+  if (facts.underWay > 0)
+    found.add(6, `${facts.underWay} prizes have left one place and not come to another`);
   let lost = 0;
   for (const [index] of facts.amounts.entries()) {
     const prize = facts.firstId + index;
@@ -285,8 +322,10 @@ function checkPlaces(found: Findings, facts: Facts, { rounds }: Circumstances): 
     else if (found_.length > 1) found.add(6, `a prize is ${found_.join(" and ")}`, { prize });
     places.delete(prize);
   }
-  if (lost > facts.underWay) found.add(6, `${lost} prizes are nowhere (rounds ${rounds.join(", ")} were played last)`);
-  for (const prize of places.keys()) found.add(6, "something stands in the stores that was not generated", { prize });
+  if (lost > facts.underWay)
+    found.add(6, `${lost} prizes are nowhere (rounds ${rounds.join(", ")} were played last)`);
+  for (const prize of places.keys())
+    found.add(6, "something stands in the stores that was not generated", { prize });
 }
 
 /** 7: nothing before the opening, nothing after the closing, by the bucket's clock and by the order that was given. */
@@ -306,7 +345,10 @@ function checkTimes(found: Findings, history: readonly Entry[], facts: Facts, at
   for (const { call, word, round, user, doneAtMs, prizes } of history) {
     const opens = ordered.get(round)?.orderedOpensAtMs ?? null;
     if (call === "grab" && word === "won" && (opens === null || doneAtMs < opens))
-      found.add(7, "a win was told before the round opened", { user, ...(prizes[0] ? { prize: prizes[0].prize } : {}) });
+      found.add(7, "a win was told before the round opened", {
+        user,
+        ...(prizes[0] ? { prize: prizes[0].prize } : {}),
+      });
   }
 }
 
@@ -318,7 +360,9 @@ function checkStranded(found: Findings, history: readonly Entry[], facts: Facts,
       .reduce((sum, { left }) => sum + left.reduce((all, { count }) => all + count, 0), 0);
   const last = at.rounds.at(-1)!;
   if (at.soldOut && leftOf(last) > 0) {
-    const empty = history.filter(({ round, word, call }) => round === last && call === "grab" && word === "ended").length;
+    const empty = history.filter(
+      ({ round, word, call }) => round === last && call === "grab" && word === "ended",
+    ).length;
     found.add(8, `${leftOf(last)} prizes of round ${last} are left, and ${empty} grabs heard "ended"`);
   }
   for (const round of at.rounds.slice(0, -1)) {

@@ -45,12 +45,18 @@ export function effectOf(history: readonly Entry[]): Effect {
     won: new Set(history.flatMap(({ prizes }) => prizes.map(({ prize }) => prize))).size,
     grabs: Object.fromEntries([...words].map(([word, entries]) => [word, entries.length])),
     latencyMs: Object.fromEntries(
-      [...words].map(([word, entries]) => [word, quantiles(entries.map(({ sentMs, doneMs }) => doneMs - sentMs))]),
+      [...words].map(([word, entries]) => [
+        word,
+        quantiles(entries.map(({ sentMs, doneMs }) => doneMs - sentMs)),
+      ]),
     ),
     usersHit: Object.fromEntries([...hitUsers].map(([bucket, entries]) => [bucket, distinct(entries)])),
     hitSpanMs: hitTimes.length === 0 ? 0 : Math.round(Math.max(...hitTimes) - Math.min(...hitTimes)),
     longestGapMs: Object.fromEntries(
-      [...Map.groupBy(grabs, ({ bucket }) => bucket)].map(([bucket, entries]) => [bucket, longestGap(entries)]),
+      [...Map.groupBy(grabs, ({ bucket }) => bucket)].map(([bucket, entries]) => [
+        bucket,
+        longestGap(entries),
+      ]),
     ),
     waitedMs: { users: waits.length, p50: quantiles(waits).p50, max: quantiles(waits).max },
     unanswered,
@@ -60,12 +66,17 @@ export function effectOf(history: readonly Entry[]): Effect {
 /** The longest time between two good answers, or from the first question to the first of them. */
 function longestGap(grabs: readonly Entry[]): number {
   const asked = grabs.filter(({ word }) => word !== "not_open");
-  const good = asked.filter(({ word }) => ENDING.includes(word)).map(({ doneMs }) => doneMs).sort((a, b) => a - b);
+  const good = asked
+    .filter(({ word }) => ENDING.includes(word))
+    .map(({ doneMs }) => doneMs)
+    .sort((a, b) => a - b);
   let last = Math.min(...asked.map(({ sentMs }) => sentMs));
   let longest = 0;
   for (const doneMs of good) {
     // A pause in which nobody had asked is none.
-    const open = asked.some(({ sentMs, doneMs: done }) => sentMs < doneMs && done >= last && sentMs >= last - 10_000);
+    const open = asked.some(
+      ({ sentMs, doneMs: done }) => sentMs < doneMs && done >= last && sentMs >= last - 10_000,
+    );
     if (open) longest = Math.max(longest, doneMs - last);
     last = doneMs;
   }
@@ -74,6 +85,7 @@ function longestGap(grabs: readonly Entry[]): number {
 
 function quantiles(values: readonly number[]): { p50: number; p99: number; max: number } {
   const sorted = [...values].sort((a, b) => a - b);
-  const at = (share: number): number => Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0);
+  const at = (share: number): number =>
+    Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0);
   return { p50: at(0.5), p99: at(0.99), max: at(1) };
 }

@@ -66,5 +66,8 @@ export interface Facts {
   /** Prizes that have left one bucket or round and not come to another. */
   underWay: number;
   conflicts: number;
-  audit: { ok: boolean; violations: { promise: number; what: string; prize?: number; user?: string }[] } | null;
+  audit: {
+    ok: boolean;
+    violations: { promise: number; what: string; prize?: number; user?: string }[];
+  } | null;
 }

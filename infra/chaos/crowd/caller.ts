@@ -65,7 +65,12 @@ export class Caller {
   async call(
     call: Call,
     user: ChaosUser,
-    { round, n = 1, key = "", receipts = [] }: { round: number; n?: number; key?: string; receipts?: string[] },
+    {
+      round,
+      n = 1,
+      key = "",
+      receipts = [],
+    }: { round: number; n?: number; key?: string; receipts?: string[] },
   ): Promise<Told> {
     const history = this.#history;
     const sentMs = history.nowMs();
@@ -143,7 +148,11 @@ interface Read {
 }
 
 /** What an answer says; every answer that no user should ever see is `strange`. Pure. */
-export function readAnswer(call: Call, raw: { status: number; text: string; error?: string }, round: number): Read {
+export function readAnswer(
+  call: Call,
+  raw: { status: number; text: string; error?: string },
+  round: number,
+): Read {
   const { status, text, error } = raw;
   const nothing = { prizes: [], key: null };
   if (status === 0) return { ...nothing, word: "none", what: (error ?? "").slice(0, SHOWN_MAX) };

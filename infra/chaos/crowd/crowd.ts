@@ -51,7 +51,9 @@ export class Crowd {
   choose(users: readonly ChaosUser[], { users: count, firstBucketShare }: Load): ChaosUser[] {
     const first = users[0]!.bucket;
     const mixed = shuffled(this.#random, users);
-    const ofFirst = mixed.filter(({ bucket }) => bucket === first).slice(0, Math.round(count * firstBucketShare));
+    const ofFirst = mixed
+      .filter(({ bucket }) => bucket === first)
+      .slice(0, Math.round(count * firstBucketShare));
     const ofOthers = mixed.filter(({ bucket }) => bucket !== first).slice(0, count - ofFirst.length);
     return shuffled(this.#random, [...ofFirst, ...ofOthers]);
   }
@@ -116,7 +118,7 @@ export class Crowd {
   async #play({ user, round, perUser }: Press, atMs: number, again: boolean): Promise<void> {
     await this.#until(atMs);
     let key = await this.#key(user, round);
-    for (let n = 1; n <= perUser && key !== null; ) {
+    for (let n = 1; n <= perUser && key !== null;) {
       const outcome = await this.#press(user, round, n, key);
       if (outcome === "not_open") {
         key = await this.#key(user, round);

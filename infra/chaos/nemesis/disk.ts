@@ -53,7 +53,14 @@ export function fullFiles(pid: number, paths: readonly string[]): Promise<Inject
 
 /** The signal comes with the first link(2) of this file: KILL before it has happened, STOP right behind it. */
 export function strikeAtLink(pid: number, path: string, signal: "KILL" | "STOP"): Promise<Injection> {
-  return inject(pid, ["-e", "trace=link,linkat", "-P", path, "-e", `inject=link,linkat:signal=SIG${signal}:when=1`]);
+  return inject(pid, [
+    "-e",
+    "trace=link,linkat",
+    "-P",
+    path,
+    "-e",
+    `inject=link,linkat:signal=SIG${signal}:when=1`,
+  ]);
 }
 
 /** The files that a Redis appends to. */

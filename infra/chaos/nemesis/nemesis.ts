@@ -66,7 +66,8 @@ export class Nemesis {
     // Everything is drawn here, in the order of the steps: what happens meanwhile must not change the draw.
     const planned = steps.map((step): Planned => {
       const dueMs = openedMs + (step.at + (this.#random() * 2 - 1) * step.jitter) * 1000;
-      const targets = "target" in step ? partsOfTarget(step.target, this.#parts.cluster.parts, this.#random) : [];
+      const targets =
+        "target" in step ? partsOfTarget(step.target, this.#parts.cluster.parts, this.#random) : [];
       return { step, dueMs, targets };
     });
     await Promise.all(planned.map((each) => this.#one(each)));
@@ -114,7 +115,9 @@ export class Nemesis {
       case "wipe":
         this.#loseData();
         for (const { name } of targets)
-          cluster.beforeNext(name, () => rmSync(join(cluster.dirOf(name), "appendonlydir"), { recursive: true, force: true }));
+          cluster.beforeNext(name, () =>
+            rmSync(join(cluster.dirOf(name), "appendonlydir"), { recursive: true, force: true }),
+          );
         return this.#kill(targets, "SIGKILL", 0);
       case "copy":
         for (const { name } of targets) {
@@ -140,12 +143,24 @@ export class Nemesis {
       case "link": {
         const link = cluster.links.get(step.link);
         if (link === undefined) throw new Error(`there is no link "${step.link}"`);
-        return this.#while(step.for, () => link.set(step.mood, step.delayMs), () => link.set("open"));
+        return this.#while(
+          step.for,
+          () => link.set(step.mood, step.delayMs),
+          () => link.set("open"),
+        );
       }
       case "clock":
-        return this.#while(step.for, () => clock.set(step.seconds), () => clock.set(0));
+        return this.#while(
+          step.for,
+          () => clock.set(step.seconds),
+          () => clock.set(0),
+        );
       case "wallet":
-        return this.#while(step.for, () => wallet!.set(step.mood), () => wallet!.set("pay"));
+        return this.#while(
+          step.for,
+          () => wallet!.set(step.mood),
+          () => wallet!.set("pay"),
+        );
       case "strike":
         return this.#strike(step, targets[0]!);
       case "run":
@@ -193,7 +208,11 @@ export class Nemesis {
     });
   }
 
-  async #injected(targets: Part[], seconds: number, begin: (pid: number) => Promise<Injection>): Promise<void> {
+  async #injected(
+    targets: Part[],
+    seconds: number,
+    begin: (pid: number) => Promise<Injection>,
+  ): Promise<void> {
     for (const { name } of targets) {
       const pid = this.#parts.cluster.pid(name);
       if (pid === null) throw new Unreachable(`${name} is not running`);
@@ -213,7 +232,12 @@ export class Nemesis {
     const { cluster } = this.#parts;
     const [{ name }] = targets as [Part];
     const disk = cluster.disks.get(name);
-    if (disk !== undefined) return this.#while(seconds, () => disk.fill(), () => disk.empty());
+    if (disk !== undefined)
+      return this.#while(
+        seconds,
+        () => disk.fill(),
+        () => disk.empty(),
+      );
     await this.#injected(targets, seconds, (pid) => fullFiles(pid, appendFiles(cluster.dirOf(name))));
   }
 
@@ -248,7 +272,8 @@ export class Nemesis {
     const end = performance.now() + TRIGGER_MS_MAX;
     while (!existsSync(file)) {
       if (this.#stop.signal.aborted) return;
-      if (performance.now() > end) throw new Unreachable(`${trigger.record} did not come to version +${trigger.version}`);
+      if (performance.now() > end)
+        throw new Unreachable(`${trigger.record} did not come to version +${trigger.version}`);
       await sleep(TRIGGER_LOOK_MS);
     }
   }

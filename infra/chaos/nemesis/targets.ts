@@ -17,7 +17,9 @@ export function partsOfTarget(target: string, parts: readonly Part[], random: Ra
   );
   const isNamed = which !== undefined || kind === "bucket";
   if (found.length === 0 || !isNamed)
-    throw new BadInput(`target: found "${target}", expected one of ${parts.map(({ name }) => name).join(", ")}`);
+    throw new BadInput(
+      `target: found "${target}", expected one of ${parts.map(({ name }) => name).join(", ")}`,
+    );
   return which === "one" ? [pick(random, found)] : found;
 }
 

@@ -7,7 +7,14 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 import mysql, { type Pool } from "mysql2/promise";
-import { openPack, readSecrets, readTopology, signToken, type Pack, type Topology } from "@hongbao/preprocess";
+import {
+  openPack,
+  readSecrets,
+  readTopology,
+  signToken,
+  type Pack,
+  type Topology,
+} from "@hongbao/preprocess";
 import { hongbaoWords, runHongbao, tryHongbao, type Outcome } from "../../src/cluster/hongbao.ts";
 import { bucketIds, makeSecrets, portNames, topologyText } from "../../src/cluster/layout.ts";
 import { placesOf, type Places } from "../../src/cluster/places.ts";
@@ -147,13 +154,32 @@ export class ChaosCluster {
     begun.defer(() => supervisor.stop());
     const event = `chaos-${spec.world}`;
     const eventPath = writeEvent(places.sample, { ...spec, event });
-    const generate = ["preprocess", "generate", eventPath, "--topology", places.topology, "--out", places.pack];
+    const generate = [
+      "preprocess",
+      "generate",
+      eventPath,
+      "--topology",
+      places.topology,
+      "--out",
+      places.pack,
+    ];
     await runHongbao(generate);
     const pack = openPack(places.pack);
     begun.defer(() => pack.close());
     const clock = new FalseClock(join(places.data, "clock"));
     const cluster = new ChaosCluster({
-      spec, places, topology, event, pack, links, wallet, clock, disks, supervisor, backPorts, notices,
+      spec,
+      places,
+      topology,
+      event,
+      pack,
+      links,
+      wallet,
+      clock,
+      disks,
+      supervisor,
+      backPorts,
+      notices,
     });
     await cluster.#startAll(["redis", "mysql"]);
     await runHongbao(["preprocess", "load", places.pack, "--topology", places.topology]);
@@ -286,7 +312,9 @@ export class ChaosCluster {
     const parts = this.parts.filter(({ kind }) => kinds.includes(kind));
     this.spec.tell(`starting ${parts.length} processes (${kinds.join(", ")})`);
     await Promise.all(
-      parts.map((part) => this.#supervisor.start({ name: part.name, start: (stopped) => this.#spawn(part, stopped) })),
+      parts.map((part) =>
+        this.#supervisor.start({ name: part.name, start: (stopped) => this.#spawn(part, stopped) }),
+      ),
     );
   }
 
@@ -313,7 +341,8 @@ export class ChaosCluster {
         : (await startMysql({ ...options, bufferPoolMiB: 64 })).child;
     }
     const words = hongbaoWords([...this.#words(part), "--topology", this.places.topology]);
-    const env = kind === "controller" ? { ...words.env, ...this.clock.env(), UV_THREADPOOL_SIZE: "1" } : words.env;
+    const env =
+      kind === "controller" ? { ...words.env, ...this.clock.env(), UV_THREADPOOL_SIZE: "1" } : words.env;
     return spawnChild({ name, ...words, env, cwd: this.places.data, logPath, graceMsMax: GRACE_MS_MAX });
   }
 
@@ -354,7 +383,12 @@ function partsOf(topology: Topology): Part[] {
 async function layOut(
   places: Places,
   world: WorldName,
-): Promise<{ text: string; links: Map<string, Link>; backPorts: Map<string, number>; walletPort: number | null }> {
+): Promise<{
+  text: string;
+  links: Map<string, Link>;
+  backPorts: Map<string, number>;
+  walletPort: number | null;
+}> {
   const ports: Record<string, number> = {};
   for (const name of portNames(SHAPE)) ports[name] = await freePort();
   const links = new Map<string, Link>();
@@ -372,7 +406,9 @@ async function layOut(
   if (walletPort !== null) {
     const secret = join(places.secrets, "wallet");
     rmSync(secret, { force: true });
-    writeFileSync(secret, `${readFileSync(join(places.secrets, "operator"), "utf8").trim()}wallet\n`, { mode: 0o600 });
+    writeFileSync(secret, `${readFileSync(join(places.secrets, "operator"), "utf8").trim()}wallet\n`, {
+      mode: 0o600,
+    });
     const url = `http://127.0.0.1:${walletPort}/v1/payouts`;
     text += `wallet: { url: "${url}", secret: { file: "${secret}" }, timeoutMs: 800 }\n`;
   }

@@ -29,7 +29,12 @@ export function writeEvent(
     title: { zh: "混沌", en: "Chaos" },
     currency: "CNY",
     timezone: "Asia/Shanghai",
-    budget: money(Math.max(1, envelopes.reduce((sum, { count }) => sum + count, 0)) * CENTS_EACH),
+    budget: money(
+      Math.max(
+        1,
+        envelopes.reduce((sum, { count }) => sum + count, 0),
+      ) * CENTS_EACH,
+    ),
     users: "users.csv",
     ack: spec.world === "database" ? "database" : "journal",
     journalMax: JOURNAL_MAX,

@@ -93,7 +93,8 @@ class Pair {
     const { mood, delayMs } = this.#link;
     if (mood === "lose" && side === 1) return this.end();
     const waiting = this.#waiting[side];
-    if (mood !== "stall" && delayMs === 0 && waiting.length === 0) return void this.#ends[1 - side]!.write(bytes);
+    if (mood !== "stall" && delayMs === 0 && waiting.length === 0)
+      return void this.#ends[1 - side]!.write(bytes);
     waiting.push({ bytes, dueMs: performance.now() + delayMs });
     this.pump();
   }

@@ -26,7 +26,9 @@ export class SmallDisk {
   static mount(dir: string): SmallDisk | null {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     try {
-      execFileSync("mount", ["-t", "tmpfs", "-o", `size=${SIZE_MIB}m,mode=700`, "tmpfs", dir], { stdio: "ignore" });
+      execFileSync("mount", ["-t", "tmpfs", "-o", `size=${SIZE_MIB}m,mode=700`, "tmpfs", dir], {
+        stdio: "ignore",
+      });
     } catch {
       return null;
     }

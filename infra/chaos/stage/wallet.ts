@@ -75,12 +75,17 @@ export class Wallet {
     this.#pay(order);
     if (mood === "pay-and-hang") return void this.#hanging.add(response);
     if (mood === "pay-and-fail") return say(500, { error: "broken after it was paid" });
-    say(200, { status: "paid", key: order.key, ...(order.amount === undefined ? {} : { amount: order.amount }) });
+    say(200, {
+      status: "paid",
+      key: order.key,
+      ...(order.amount === undefined ? {} : { amount: order.amount }),
+    });
   }
 
   #pay({ key, user, amount = 0 }: Order): void {
     const known = this.payments.get(key);
-    if (known === undefined) return void this.payments.set(key, { key, user, amount, contradictions: 0, asked: 1 });
+    if (known === undefined)
+      return void this.payments.set(key, { key, user, amount, contradictions: 0, asked: 1 });
     known.asked += 1;
     if (known.user !== user || known.amount !== amount) known.contradictions += 1;
   }
