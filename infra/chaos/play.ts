@@ -226,42 +226,41 @@ async function untilTrusted(cluster: ChaosCluster): Promise<void> {
   await until(isTrusted, () => `trust in all stores (${last})`, READY_MS_MAX);
 }
 
-/** Rounds closed, journals empty, transfers done, everything paid. */
+/** Rounds closed, journals empty, transfers done, rests rolled over, everything paid. */
 async function untilQuiet(
   cluster: ChaosCluster,
   scenario: Scenario,
   rounds: readonly number[],
 ): Promise<void> {
   let last = "";
-  await until(
-    async () => {
-      const seen = await states(cluster);
-      const open = seen
-        .flatMap((state) => state.rounds)
-        .filter(({ round, state }) => rounds.includes(round) && state !== "closed");
-      if (open.length > 0) return ((last = `round ${open[0]!.round} is ${open[0]!.state}`), false);
-      const waiting = Math.max(...seen.map(({ journal }) => journal.waiting));
-      if (waiting > 0) return ((last = `${waiting} claims wait for MySQL`), false);
-      const { transfers } = await cluster.controller<{ transfers: { state: string; n: number }[] }>("/state");
-      const moving = transfers.find(({ state }) => state !== "done");
-      if (moving !== undefined) return ((last = `transfer ${moving.n} is ${moving.state}`), false);
-      const rest = scenario.rounds.findIndex(({ leftovers }) => leftovers === "next");
-      const left =
-        rest < 0
-          ? 0
-          : Math.max(
-              ...seen
-                .flatMap((state) => state.rounds)
-                .map(({ round, left }) => (round === rounds[rest] && rest < rounds.length - 1 ? left : 0)),
-            );
-      if (left > 0) return ((last = `${left} prizes have not rolled over`), false);
-      const unpaid = await unpaidClaims(cluster);
-      last = `${unpaid} claims are not paid`;
-      return unpaid === 0;
-    },
-    () => `a quiet cluster (${last})`,
-    QUIET_MS_MAX,
-  );
+  const isQuiet = async (): Promise<boolean> => {
+    last = (await stillGoingOn(cluster, scenario, rounds)) ?? "";
+    return last === "";
+  };
+  await until(isQuiet, () => `a quiet cluster (${last})`, QUIET_MS_MAX);
+}
+
+/** What is not at its end yet; null when nothing is under way. */
+async function stillGoingOn(
+  cluster: ChaosCluster,
+  scenario: Scenario,
+  rounds: readonly number[],
+): Promise<string | null> {
+  const seen = await states(cluster);
+  const own = seen.flatMap((state) => state.rounds).filter(({ round }) => rounds.includes(round));
+  const open = own.find(({ state }) => state !== "closed");
+  if (open !== undefined) return `round ${open.round} is ${open.state}`;
+  const waiting = Math.max(...seen.map(({ journal }) => journal.waiting));
+  if (waiting > 0) return `${waiting} claims wait for MySQL`;
+  const { transfers } = await cluster.controller<{ transfers: { state: string; n: number }[] }>("/state");
+  const moving = transfers.find(({ state }) => state !== "done");
+  if (moving !== undefined) return `transfer ${moving.n} is ${moving.state}`;
+  // The last round has nowhere to go to.
+  const rolling = rounds.slice(0, -1).filter((_round, index) => scenario.rounds[index]!.leftovers === "next");
+  const rest = own.find(({ round, left }) => rolling.includes(round) && left > 0);
+  if (rest !== undefined) return `${rest.left} prizes of round ${rest.round} have not rolled over`;
+  const unpaid = await unpaidClaims(cluster);
+  return unpaid === 0 ? null : `${unpaid} claims are not paid`;
 }
 
 async function unpaidClaims(cluster: ChaosCluster): Promise<number> {

@@ -9,7 +9,8 @@ import {
   type RedisModel,
   type RoundModel,
 } from "./redis-model.ts";
-import { claimsOfEntry, worth, type Bucket, type Service, type Simulator, type Win } from "./simulator.ts";
+import { claimsOfEntry, worth } from "./scene.ts";
+import type { Bucket, Service, Simulator, Win } from "./simulator.ts";
 
 export type Actor = Generator<void, void, void>;
 

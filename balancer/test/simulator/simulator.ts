@@ -5,13 +5,13 @@
  * store may be away, an answer may get lost. All of it from one seed; nothing is asynchronous, so a schedule takes a fraction of
  * a millisecond.
  */
-import { unpackEntry } from "../../../bucket-service/src/persist/journal.ts";
 import type { Bug } from "./bugs.ts";
 import { conductor, type ControlModel } from "./conductor-model.ts";
 import { MysqlModel, type ModelPack } from "./mysql-model.ts";
-import { RedisModel, type RoundModel } from "./redis-model.ts";
+import { RedisModel } from "./redis-model.ts";
+import { freshRound, packOf, START_MS } from "./scene.ts";
 import { payout, persist, rebuilder, receipts, user, watcher, type Actor } from "./actors.ts";
-import { manifestOf } from "../conductor/model.ts";
+import { checkEnd } from "./checks.ts";
 
 export interface Service {
   epoch: string;
@@ -48,7 +48,6 @@ interface Turn {
   frozenUntilMs: number;
 }
 
-const START_MS = 1_000_000;
 /** Of each round and bucket; where data is lost more, so that a rebuild has something to leave. */
 const PRIZES = { grabs: 4, moves: 4, loss: 12, wallet: 4 } as const;
 const JOURNAL_MAX = { grabs: 3, moves: 3, loss: 2, wallet: 3 } as const;
@@ -127,7 +126,7 @@ export class Simulator {
     try {
       for (let step = 0; step < STEPS[this.focus] && this.violations.length === 0; step += 1) this.#step();
       this.#settle();
-      if (this.violations.length === 0) this.#checkEnd();
+      if (this.violations.length === 0) checkEnd(this);
     } catch (error) {
       this.violate(`a core threw: ${(error as Error).message}`);
     }
@@ -142,7 +141,7 @@ export class Simulator {
       const range = this.pack.manifest.ranges.find((each) => each.bucket === id && each.round === round)!;
       redis.rounds.set(round, freshRound(range.lo, range.count));
       mysql.ranges.set(round, [{ lo: range.lo, count: range.count }]);
-      const times = this.#times(round);
+      const times = this.timesOf(round);
       Object.assign(redis.rounds.get(round)!, times);
       mysql.versions.set(round, { v: 1, ...times, opened: false });
     }
@@ -150,7 +149,7 @@ export class Simulator {
     return { id, redis, mysql, services: [service(), service()], wasLost: false };
   }
 
-  #times(round: number): { opensAtMs: number | null; closesAtMs: number | null } {
+  timesOf(round: number): { opensAtMs: number | null; closesAtMs: number | null } {
     if (this.focus !== "moves") return { opensAtMs: START_MS, closesAtMs: START_MS + 2_500 };
     return round === 1
       ? { opensAtMs: START_MS + 100, closesAtMs: START_MS + 1_200 }
@@ -163,7 +162,7 @@ export class Simulator {
     this.control.decided.set(1, { key: "key", published: true });
     for (const { redis, mysql } of this.buckets) {
       Object.assign(redis.rounds.get(1)!, { v: 2, key: "key" });
-      mysql.recordRound(1, { v: 2, ...this.#times(1), opened: true });
+      mysql.recordRound(1, { v: 2, ...this.timesOf(1), opened: true });
     }
   }
 
@@ -284,144 +283,4 @@ export class Simulator {
     }
     return parts.join(" ");
   }
-
-  #checkEnd(): void {
-    for (const { id, redis, mysql, services } of this.buckets) {
-      if (redis.epoch !== mysql.meta.epoch || services.some(({ trust }) => trust !== "ok"))
-        this.violate(
-          `${id} does not recover: Redis ${redis.epoch}, MySQL ${mysql.meta.epoch}, services ${services.map(({ trust }) => trust).join()}`,
-        );
-      if (redis.journal.length > 0)
-        this.violate(`${id}: ${redis.journal.length} entries stay in the journal`);
-      if (mysql.conflicts > 0) this.violate(`${id}: ${mysql.conflicts} entries contradict MySQL`);
-    }
-    if (this.violations.length > 0) return;
-    this.#checkWins();
-    this.#checkPlaces();
-    this.#checkMoney();
-    for (const transfer of this.control.transfers.values())
-      if (transfer.value.state !== "done")
-        this.violate(`transfer ${transfer.value.n} is ${transfer.value.state}`);
-  }
-
-  /** Promises 1, 2, 3 and 7. */
-  #checkWins(): void {
-    const owners = new Map<number, string>();
-    const places = new Map<string, number>();
-    for (const { user, round, n, prize, bucket } of this.told) {
-      if ((owners.get(prize) ?? user) !== user)
-        this.violate(`1: prize ${prize} was told to ${owners.get(prize)} and ${user}`);
-      owners.set(prize, user);
-      const place = `${user} ${round} ${n}`;
-      if ((places.get(place) ?? prize) !== prize)
-        this.violate(`3: ${place} was told ${places.get(place)} and ${prize}`);
-      places.set(place, prize);
-      const claim = this.buckets[bucket]!.mysql.claims.get(prize);
-      if (claim === undefined || claim.user !== user || claim.round !== round || claim.n !== n)
-        this.violate(
-          `2: ${user} was told prize ${prize}, MySQL has ${claim === undefined ? "nothing" : `${claim.user} ${claim.n}`}`,
-        );
-    }
-    for (const { id, mysql } of this.buckets) {
-      const counts = new Map<string, number>();
-      for (const { user, round, prizeId, atMs } of mysql.claims.values()) {
-        const key = `${user} ${round}`;
-        counts.set(key, (counts.get(key) ?? 0) + 1);
-        if (counts.get(key)! > 2)
-          this.violate(`3: ${user} holds ${counts.get(key)} prizes of round ${round}`);
-        const { opensAtMs, closesAtMs } = this.#times(round);
-        if (!mysql.burned.has(prizeId) && (atMs < opensAtMs! || atMs >= closesAtMs!))
-          this.violate(`7: ${id} gave prize ${prizeId} of round ${round} at +${atMs - START_MS} ms`);
-      }
-    }
-  }
-
-  /** Promise 6 (and 1): every prize in exactly one place. Promise 8: nothing stays in a closed round. */
-  #checkPlaces(): void {
-    const places = new Map<number, string[]>();
-    const put = (prize: number, place: string): void =>
-      void places.set(prize, [...(places.get(prize) ?? []), place]);
-    for (const { id, redis, mysql } of this.buckets) {
-      for (const prize of mysql.claims.keys()) put(prize, `claimed in ${id}`);
-      for (const [prize, { state }] of mysql.burned) if (state === "burned") put(prize, `burned in ${id}`);
-      for (const [round, { lo, left, ranges }] of redis.rounds) {
-        for (const run of [{ lo, count: left }, ...ranges])
-          for (let prize = run.lo; prize < run.lo + run.count; prize += 1)
-            put(prize, `left in ${id}, round ${round}`);
-        if (this.focus === "moves" && round === 1 && left > 0)
-          this.violate(`8: round 1 is closed and keeps ${left} in ${id}`);
-      }
-    }
-    const { firstId, prizeCount } = this.pack.manifest;
-    for (let prize = firstId; prize < firstId + prizeCount; prize += 1) {
-      const found = places.get(prize) ?? [];
-      if (found.length !== 1)
-        this.violate(`6: prize ${prize} is ${found.length === 0 ? "nowhere" : found.join(" and ")}`);
-      places.delete(prize);
-    }
-    for (const prize of places.keys()) this.violate(`1: prize ${prize} was never generated`);
-  }
-
-  /** Promise 4. */
-  #checkMoney(): void {
-    const paid = new Map<number, number>();
-    const pay = (prize: number): void => void paid.set(prize, (paid.get(prize) ?? 0) + 1);
-    for (const { ledger } of this.buckets.map(({ mysql }) => mysql))
-      for (const { prize } of ledger) pay(prize);
-    for (const { prize } of this.wallet.values()) pay(prize);
-    for (const { mysql } of this.buckets) {
-      for (const prize of mysql.claims.keys()) {
-        const state = mysql.payouts.get(prize)?.state;
-        if (state !== "paid") this.violate(`4: prize ${prize} is claimed, its payout ${state ?? "missing"}`);
-        if (paid.get(prize) !== 1) this.violate(`4: prize ${prize} was paid ${paid.get(prize) ?? 0} times`);
-        paid.delete(prize);
-      }
-    }
-    for (const prize of paid.keys()) this.violate(`4: prize ${prize} was paid and is nobody's`);
-  }
-}
-
-function freshRound(lo: number, count: number): RoundModel {
-  const round = { v: 1, opensAtMs: null, closesAtMs: null, key: null, stock: 1, lo, left: count, ranges: [] };
-  return { ...round, issued: 0, final: null, dryAtMs: null, claims: new Map() };
-}
-
-/** One prize is worth 100 and something that tells it from its neighbours. */
-export const worth = (id: number): number => 100 + (id % 7);
-
-const packs = new Map<string, ModelPack>();
-
-function packOf(rounds: readonly number[], buckets: number, prizes: number): ModelPack {
-  const key = `${rounds.join()} ${buckets} ${prizes}`;
-  const known = packs.get(key);
-  if (known !== undefined) return known;
-  const manifest = manifestOf([...rounds], "next");
-  let lo = 1_000_001;
-  manifest.ranges = [];
-  for (const round of rounds) {
-    for (let index = 0; index < buckets; index += 1) {
-      const amountMinor = Array.from({ length: prizes }, (_, at) => worth(lo + at)).reduce(
-        (a, b) => a + b,
-        0,
-      );
-      manifest.ranges.push({ round, bucket: `b${index}`, lo, count: prizes, amountMinor });
-      lo += prizes;
-    }
-  }
-  manifest.firstId = 1_000_001;
-  manifest.prizeCount = lo - manifest.firstId;
-  manifest.event.budgetMinor = manifest.ranges.reduce((sum, { amountMinor }) => sum + amountMinor, 0);
-  const end = lo;
-  const pack: ModelPack = { manifest, amountOf: worth, holds: (id) => id >= manifest.firstId && id < end };
-  packs.set(key, pack);
-  return pack;
-}
-
-/** The claims of a journal entry, priced. */
-export function claimsOfEntry(packed: string): ReturnType<typeof priced>[] {
-  return unpackEntry(packed).map(priced);
-}
-
-function priced({ prizeId, round, user, n, claimedAtMs }: ReturnType<typeof unpackEntry>[number]) {
-  return { prizeId, round, user, n, amountMinor: worth(prizeId), atMs: claimedAtMs };
 }

@@ -1,7 +1,7 @@
 /** Who is meant by a target's name. */
 import { BadInput } from "@hongbao/preprocess";
 import { pick, type Random } from "../random.ts";
-import type { Part } from "../stage/cluster.ts";
+import type { Part } from "../stage/layout.ts";
 
 /**
  * Parts of a target: a part's own name (`redis b0`, `service b1/s0`, `controller c1`, `balancer`), `KIND b0/all`, `KIND b0/one`

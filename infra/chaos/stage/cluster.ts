@@ -2,7 +2,7 @@
  * A whole local cluster for chaos: the processes of `hongbao up`, supervised, with what `up` has no use for: links that can
  * be cut between them, a wallet, a clock that can be wrong, and processes that stay down until they are let go.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
@@ -16,10 +16,9 @@ import {
   type Topology,
 } from "@hongbao/preprocess";
 import { hongbaoWords, runHongbao, tryHongbao, type Outcome } from "../../src/cluster/hongbao.ts";
-import { bucketIds, makeSecrets, portNames, topologyText } from "../../src/cluster/layout.ts";
+import { makeSecrets } from "../../src/cluster/layout.ts";
 import { placesOf, type Places } from "../../src/cluster/places.ts";
 import { spawnChild, type Child } from "../../src/processes/child.ts";
-import { freePort } from "../../src/processes/ports.ts";
 import { Supervisor } from "../../src/processes/supervisor.ts";
 import { waitUntil } from "../../src/processes/wait.ts";
 import { startMysql } from "../../src/servers/mysql.ts";
@@ -27,7 +26,8 @@ import { startRedis } from "../../src/servers/redis.ts";
 import type { WorldName } from "../scenario.ts";
 import { FalseClock } from "./clock.ts";
 import { bucketOfUser, userName, writeEvent, type RoundSpec } from "./event.ts";
-import { Link } from "./link.ts";
+import { layOut, partsOf, type Part } from "./layout.ts";
+import type { Link } from "./link.ts";
 import { SmallDisk } from "./small-disk.ts";
 import { Wallet } from "./wallet.ts";
 
@@ -45,15 +45,6 @@ export interface ChaosUser {
   token: string;
 }
 
-/** One supervised process, as `service b0/s1`; the bucket is null for those that are of no single one. */
-export interface Part {
-  name: string;
-  kind: "redis" | "mysql" | "service" | "persist" | "payout" | "controller" | "balancer";
-  bucket: string | null;
-  admin: string | null;
-}
-
-const SHAPE = { buckets: 2, services: 2 };
 const READY_MS_MAX = 60_000;
 const ASK_MS_MAX = 2_000;
 const GRACE_MS_MAX = 8_000;
@@ -359,58 +350,4 @@ export class ChaosCluster {
       }
     }
   }
-}
-
-function partsOf(topology: Topology): Part[] {
-  const parts: Part[] = topology.buckets.flatMap(({ id: bucket, services, persist, payout }) => {
-    const part = (kind: Part["kind"], id: string, admin: string): Part => {
-      return { name: `${kind} ${bucket}/${id}`, kind, bucket, admin };
-    };
-    return [
-      { name: `redis ${bucket}`, kind: "redis" as const, bucket, admin: null },
-      { name: `mysql ${bucket}`, kind: "mysql" as const, bucket, admin: null },
-      ...(Array.isArray(services) ? services : []).map(({ id, admin }) => part("service", id, admin)),
-      ...persist.map(({ id, admin }) => part("persist", id, admin)),
-      ...payout.map(({ id, admin }) => part("payout", id, admin)),
-    ];
-  });
-  for (const { id, admin } of topology.controllers)
-    parts.push({ name: `controller ${id}`, kind: "controller", bucket: null, admin });
-  return [...parts, { name: "balancer", kind: "balancer", bucket: null, admin: topology.balancer.admin }];
-}
-
-/** Ports, links and the topology that tells everybody to go through the links. */
-async function layOut(
-  places: Places,
-  world: WorldName,
-): Promise<{
-  text: string;
-  links: Map<string, Link>;
-  backPorts: Map<string, number>;
-  walletPort: number | null;
-}> {
-  const ports: Record<string, number> = {};
-  for (const name of portNames(SHAPE)) ports[name] = await freePort();
-  const links = new Map<string, Link>();
-  const backPorts = new Map<string, number>();
-  for (const bucket of bucketIds(SHAPE)) {
-    for (const kind of ["redis", "mysql"] as const) {
-      const back = await freePort();
-      backPorts.set(`${bucket}/${kind}`, back);
-      links.set(`${kind} ${bucket}`, new Link(ports[`${bucket}/${kind}`]!, back));
-    }
-  }
-  links.set("clients", new Link(await freePort(), ports["page"]!));
-  const walletPort = world === "wallet" ? await freePort() : null;
-  let text = topologyText(SHAPE, ports);
-  if (walletPort !== null) {
-    const secret = join(places.secrets, "wallet");
-    rmSync(secret, { force: true });
-    writeFileSync(secret, `${readFileSync(join(places.secrets, "operator"), "utf8").trim()}wallet\n`, {
-      mode: 0o600,
-    });
-    const url = `http://127.0.0.1:${walletPort}/v1/payouts`;
-    text += `wallet: { url: "${url}", secret: { file: "${secret}" }, timeoutMs: 800 }\n`;
-  }
-  return { text, links, backPorts, walletPort };
 }

@@ -8,7 +8,7 @@ import { partsOfTarget } from "../../chaos/nemesis/targets.ts";
 import { randomFrom } from "../../chaos/random.ts";
 import { groupsOf } from "../../chaos/run.ts";
 import { parseScenario, readScenarios } from "../../chaos/scenario.ts";
-import type { Part } from "../../chaos/stage/cluster.ts";
+import type { Part } from "../../chaos/stage/layout.ts";
 
 const part = (name: string): Part => {
   const [kind, rest = ""] = name.split(" ");
