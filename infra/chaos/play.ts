@@ -13,12 +13,20 @@ import { bucketOfTarget } from "./nemesis/targets.ts";
 import { seedOf } from "./random.ts";
 import type { Scenario } from "./scenario.ts";
 import type { ChaosCluster } from "./stage/cluster.ts";
+import { Strain } from "./stage/strain.ts";
 
 export interface Played {
   id: string;
   seed: number;
   violations: Violation[];
-  effect: Effect & { deeds: Deed[]; recoveredMs: number; restarts: number };
+  effect: Effect & {
+    deeds: Deed[];
+    recoveredMs: number;
+    restarts: number;
+    /** The part of the time in which somebody on this machine waited for a processor. */
+    strain: number | null;
+    strained: boolean;
+  };
   seconds: number;
   history: string;
   /** What the judgement was made of, but for the stores. */
@@ -70,6 +78,7 @@ export async function play(options: PlayOptions): Promise<Played> {
   });
   const noticesBefore = cluster.notices.length;
   const late: Violation[] = [];
+  const strain = new Strain();
   try {
     const openedMs = await orderOpenings(cluster, scenario, rounds, ordered);
     const presses = comeAll(crowd, cluster, scenario, rounds, openedMs);
@@ -87,6 +96,7 @@ export async function play(options: PlayOptions): Promise<Played> {
     await orFail(late, () => cluster.ready(READY_MS_MAX));
     await orFail(late, () => untilTrusted(cluster));
     const recoveredMs = history.nowMs() - healedMs;
+    const { share, isStrained } = strain.read();
     // Who still waits has asked a cluster that is whole for a while now.
     await crowd.settled(10_000);
     await closeAll(cluster, scenario, rounds, ordered);
@@ -99,6 +109,7 @@ export async function play(options: PlayOptions): Promise<Played> {
       rounds,
       sound: soundBuckets(cluster, scenario),
       broken: { fromMs: brokenFromMs, toMs: healedMs + recoveredMs },
+      strained: isStrained,
       noneAllowed: scenario.steps.some(hitsTheWayIn),
       dataLost: scenario.steps.some((step) => step.do === "wipe" || step.do === "goBack"),
       soldOut: scenario.soldOut,
@@ -116,15 +127,15 @@ export async function play(options: PlayOptions): Promise<Played> {
       violations: [...late, ...violations],
       effect: {
         ...effectOf(history.entries),
-        deeds: nemesis.deeds,
-        recoveredMs: Math.round(recoveredMs),
-        restarts,
+        ...{ deeds: nemesis.deeds, recoveredMs: Math.round(recoveredMs), restarts },
+        ...{ strain: share, strained: isStrained },
       },
       seconds: Math.round((performance.now() - began) / 100) / 10,
       history: history.path!,
       evidence: { entries: history.entries, circumstances },
     };
   } finally {
+    strain.end();
     await nemesis.heal();
     await crowd.end();
     caller.close();

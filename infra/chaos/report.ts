@@ -11,6 +11,11 @@ export function playedLines({ id, violations, effect, seconds, history }: Played
   const lines = [
     `${violations.length === 0 ? "kept  " : "BROKEN"} ${id} (${seconds} s): ${users} users, ${requests} requests, ${won} prizes told; grabs: ${words.join(", ")}`,
     `       noticed by ${hit.length === 0 ? "nobody" : `${hit.join(", ")} users`}; ${waitedMs.users} asked more than once, half of them for ${(waitedMs.p50 / 1000).toFixed(1)} s, the longest ${(waitedMs.max / 1000).toFixed(1)} s; longest time without a good answer: ${gaps.join(", ")}`,
+    ...(effect.strained
+      ? [
+          `       this machine had no time (somebody waited for a processor ${Math.round((effect.strain ?? 1) * 100)} % of it): time-outs and promise 5 are not judged`,
+        ]
+      : []),
     ...violations.map(
       ({ promise, what, user, prize }) =>
         `       promise ${promise}: ${what}${user === undefined ? "" : `, user ${user}`}${prize === undefined ? "" : `, prize ${prize}`}`,

@@ -1,12 +1,11 @@
 /** Sends one user's requests as an app does, and writes down what was asked and told. */
 import { Agent, request } from "node:http";
 import type { ChaosUser } from "../stage/cluster.ts";
-import type { Call, Entry, History, ToldPrize } from "./history.ts";
+import { TIMED_OUT, type Call, type Entry, type History, type ToldPrize } from "./history.ts";
 
 /** The page's own time-outs. */
 const TIMEOUT_MS = { start: 5_000, grab: 8_000, result: 8_000, wins: 10_000, receipts: 10_000 } as const;
 const SHOWN_MAX = 200;
-const TIMED_OUT = "time-out";
 const GRAB_WORDS = [
   "won",
   "ended",
@@ -76,7 +75,7 @@ export class Caller {
     const sentMs = history.nowMs();
     const sentAtMs = Date.now();
     const first = await this.#send(call, user, { round, n, key, receipts });
-    const raw = first.isStale ? await this.#send(call, user, { round, n, key, receipts }) : first;
+    const raw = first.isStale ? await this.#send(call, user, { round, n, key, receipts }, false) : first;
     const read = readAnswer(call, raw, round);
     const entry: Entry = {
       ...{ user: user.id, bucket: user.bucket, call, round, n },
@@ -95,6 +94,7 @@ export class Caller {
     call: Call,
     user: ChaosUser,
     { round, n, key, receipts }: { round: number; n: number; key: string; receipts: string[] },
+    agent: Agent | false = this.#agent,
   ): Promise<RawAnswer> {
     const paths: Record<Call, [string, string]> = {
       start: ["GET", `/start/${round}.js`],
@@ -117,7 +117,7 @@ export class Caller {
         const isStale = !answered && asked.reusedSocket && error !== TIMED_OUT;
         resolve({ status: 0, text: "", retryAfter: undefined, error, isStale });
       };
-      const options = { host: "127.0.0.1", port: this.#port, method, path, headers, agent: this.#agent };
+      const options = { host: "127.0.0.1", port: this.#port, method, path, headers, agent };
       const asked = request(options, (response) => {
         answered = true;
         let text = "";

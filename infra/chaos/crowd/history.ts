@@ -1,6 +1,9 @@
 /** What every client asked and was told, in the order of the answers: the evidence that everything is held against. */
 import { createWriteStream, type WriteStream } from "node:fs";
 
+/** Why there was no answer, when the client had waited for as long as the page does. */
+export const TIMED_OUT = "time-out";
+
 export type Call = "start" | "grab" | "result" | "wins" | "receipts";
 
 /** A prize that an answer spoke of. Amount is null for items. */
