@@ -112,8 +112,10 @@ function* prove(sim: Simulator, bucket: Bucket, service: Service): Actor {
   const meta = { ...mysql.meta };
   if (meta.rebuilding !== null) return void (service.trust = "fenced");
   const claims = mysql.claims.size;
+  const { life } = redis;
   yield;
-  if (!redis.up) return;
+  // The connection that the proof began on is gone.
+  if (!redis.up || redis.life !== life) return;
   const shown = redis.epoch;
   const verdict =
     meta.fence === null

@@ -45,6 +45,8 @@ const DRY_MS = 2_000;
 
 export class RedisModel {
   up = true;
+  /** Counts its restarts: a connection does not outlive one. */
+  life = 0;
   epoch = "e1";
   generation = 1;
   filling: string | null = null;
@@ -80,6 +82,13 @@ export class RedisModel {
 
   goBack(copy: Omit<RedisModel, "up">): void {
     Object.assign(this, structuredClone(copy));
+    this.life += 1;
+  }
+
+  /** It comes back without data. */
+  lose(): void {
+    this.wipe();
+    this.life += 1;
   }
 
   wipe(): void {

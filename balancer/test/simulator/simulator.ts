@@ -28,6 +28,11 @@ export interface Bucket {
   services: Service[];
   /** Data was lost once: whoever has won shows the receipt and does not ask again. */
   wasLost: boolean;
+  /**
+   * This epoch came back as an older copy, and those who have seen more have not marked it yet. A service that starts in between can
+   * know of it from MySQL alone, which is half a second behind: that it notices is not promised (docs/reliability.md).
+   */
+  unmarked: string | null;
 }
 
 export interface Win {
@@ -146,7 +151,7 @@ export class Simulator {
       mysql.versions.set(round, { v: 1, ...times, opened: false });
     }
     const service = (): Service => ({ epoch: "e1", seq: 0, trust: "ok", lost: null });
-    return { id, redis, mysql, services: [service(), service()], wasLost: false };
+    return { id, redis, mysql, services: [service(), service()], wasLost: false, unmarked: null };
   }
 
   timesOf(round: number): { opensAtMs: number | null; closesAtMs: number | null } {
@@ -199,18 +204,22 @@ export class Simulator {
     const at = Math.floor(this.random() * this.buckets.length);
     const bucket = this.buckets[at]!;
     const turn = this.#turns[Math.floor(this.random() * this.#turns.length)]!;
-    if (kind < 0.4) {
-      // Killed: what it was about to do never happens, and what it knew is gone.
-      turn.actor = turn.make();
-      const service = /^service .*\/(\d)$/.exec(turn.name)?.[1];
-      if (service !== undefined) {
-        const owner = this.buckets.find(({ id }) => turn.name.includes(id))!;
-        owner.services[Number(service)] = { epoch: "", seq: 0, trust: "unproven", lost: null };
-      }
-    } else if (kind < 0.6) turn.frozenUntilMs = this.nowMs + Math.floor(this.random() * 2_000);
+    if (kind < 0.4) this.#kill(turn);
+    else if (kind < 0.6) turn.frozenUntilMs = this.nowMs + Math.floor(this.random() * 2_000);
     else if (kind < 0.65) bucket.redis.up = !bucket.redis.up;
     else if (kind < 0.7) bucket.mysql.up = !bucket.mysql.up;
     else if (this.focus === "loss") this.#lose(at);
+  }
+
+  /** What it was about to do never happens, and what it knew is gone. */
+  #kill(turn: Turn): void {
+    const service = /^service .*\/(\d)$/.exec(turn.name)?.[1];
+    const owner = this.buckets.find(({ id }) => turn.name.includes(id));
+    if (service !== undefined && owner !== undefined) {
+      if (owner.redis.epoch === owner.unmarked) return;
+      owner.services[Number(service)] = { epoch: "", seq: 0, trust: "unproven", lost: null };
+    }
+    turn.actor = turn.make();
   }
 
   /**
@@ -220,6 +229,8 @@ export class Simulator {
   #lose(at: number): void {
     const bucket = this.buckets[at]!;
     const { redis, mysql, services } = bucket;
+    // A restart that was quick enough is not noticed by a call that fails; then what a process has seen must be enough.
+    let isSlow = this.random() < 0.5;
     if (this.#copy === null && this.random() < 0.6) {
       if (redis.epoch !== "" && redis.filling === null)
         this.#copy = { bucket: at, copy: redis.copy(), seq: redis.seq };
@@ -233,13 +244,13 @@ export class Simulator {
         mysql.meta.seen > seq ||
         (seen.length === 2 && Math.min(...seen) > seq);
       if (!isNoticed || redis.epoch !== copy.epoch) return;
+      isSlow ||= services.some((service) => service.trust === "ok" && service.seq <= seq);
       redis.goBack(copy);
-    } else if (this.random() < 0.5) redis.wipe();
+      bucket.unmarked = copy.epoch;
+    } else if (this.random() < 0.5) redis.lose();
     else return;
     this.#copy = null;
     bucket.wasLost = true;
-    // A restart that was quick enough is not noticed by a call that fails.
-    const isSlow = this.random() < 0.5;
     for (const service of services) if (service.trust === "ok" && isSlow) service.trust = "away";
   }
 
