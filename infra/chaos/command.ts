@@ -9,7 +9,7 @@ import type { ChaosCommandOptions } from "./commands.ts";
 import { drawScenario } from "./draw.ts";
 import type { Played } from "./play.ts";
 import { playedLines, reportText } from "./report.ts";
-import { runChaos } from "./run.ts";
+import { runChaos, type ChaosOptions, type Skipped } from "./run.ts";
 import { readScenarios, type Scenario } from "./scenario.ts";
 
 const SEED_MAX = 0xffff_ffff;
@@ -41,16 +41,22 @@ export async function runChaosCommand(options: ChaosCommandOptions): Promise<voi
   }
   const onPlayed = (played: Played): void => say(playedLines(played));
   const played: Played[] = [];
+  const skipped: Skipped[] = [];
+  const run = async (scenarios: Scenario[], more: Partial<ChaosOptions> = {}): Promise<void> => {
+    const done = await runChaos({ scenarios, seed, dir, tell: say, onPlayed, ...more });
+    played.push(...done.played);
+    skipped.push(...done.skipped);
+  };
   if (options.for === undefined) {
     const scenarios = options.matrix ? [...all.values()] : chosen(all, options.scenario!);
-    played.push(...(await runChaos({ scenarios, seed, dir, tell: say, onPlayed })));
+    await run(scenarios);
   } else {
     const end = performance.now() + readSeconds("--for", options.for) * 1000;
     for (let first = 0; performance.now() < end; first += DRAWN_TOGETHER) {
       const scenarios = Array.from({ length: DRAWN_TOGETHER }, (_, index) =>
         drawScenario(seed, first + index),
       );
-      played.push(...(await runChaos({ scenarios, seed, dir, tell: say, onPlayed, untilMs: end })));
+      await run(scenarios, { untilMs: end });
     }
   }
   const violations = played.reduce((sum, each) => sum + each.violations.length, 0);
@@ -65,6 +71,7 @@ export async function runChaosCommand(options: ChaosCommandOptions): Promise<voi
         effect,
       })),
       violations,
+      skipped,
     });
   } else print(reportText(played, seed));
   if (violations > 0)

@@ -2,6 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { ensurePackages } from "../src/install/packages.ts";
+import { whyNoTrace } from "./nemesis/disk.ts";
 import { play, type Played } from "./play.ts";
 import type { OrderedTimes } from "./checker/read-facts.ts";
 import { WORLDS, type Scenario } from "./scenario.ts";
@@ -34,14 +35,28 @@ interface Group {
   plays: { scenario: Scenario; rounds: number[] }[];
 }
 
-export async function runChaos(options: ChaosOptions): Promise<Played[]> {
+/** A scenario that this machine does not let us play, and why. */
+export interface Skipped {
+  id: string;
+  why: string;
+}
+
+export async function runChaos(options: ChaosOptions): Promise<{ played: Played[]; skipped: Skipped[] }> {
   await ensurePackages(PACKAGES);
+  const { scenarios, tell } = options;
+  const traced = scenarios.filter(({ steps }) => steps.some(needsTrace));
+  const why = traced.length === 0 ? null : await whyNoTrace();
+  const skipped = why === null ? [] : traced.map(({ id }) => ({ id, why }));
+  for (const { id } of skipped) tell(`skipped: ${id}: ${why}`);
   const played: Played[] = [];
-  for (const group of groupsOf(options.scenarios)) {
-    const one = await playGroup(group, options);
-    played.push(...one);
+  for (const group of groupsOf(scenarios.filter((scenario) => why === null || !traced.includes(scenario)))) {
+    played.push(...(await playGroup(group, options)));
   }
-  return played;
+  return { played, skipped };
+}
+
+function needsTrace(step: Scenario["steps"][number]): boolean {
+  return step.do === "slowDisk" || step.do === "strike";
 }
 
 /** Scenarios of one world share a cluster; each has rounds of its own. */

@@ -38,6 +38,21 @@ async function detach(child: ChildProcess, exited: Promise<void>): Promise<void>
   clearTimeout(timer);
 }
 
+/** Whether we may trace our own processes; null, or why not (it takes root, or a kernel that lets relatives do so). */
+export async function whyNoTrace(): Promise<string | null> {
+  const words = dieWithParent("sleep", ["30"]);
+  const child = spawn(words.command, words.args, { stdio: "ignore", detached: true });
+  try {
+    const injection = await inject(child.pid!, ["-e", "trace=none"]);
+    await injection.end();
+    return null;
+  } catch (error) {
+    return `${(error as Error).message} (root may, or everybody with kernel.yama.ptrace_scope 0)`;
+  } finally {
+    child.kill("SIGKILL");
+  }
+}
+
 const SYNCS = "fsync,fdatasync";
 const WRITES = "write,writev,pwrite64,fallocate";
 

@@ -47,7 +47,7 @@ t.test("three faults under load break no promise, and tampering is found", async
   }
   const { entries, circumstances } = played!.evidence;
   const promises = async (): Promise<number[]> => {
-    const found = check(entries, await readFacts(cluster, ordered), circumstances);
+    const found = check(entries, await readFacts(cluster, ordered, { audit: false }), circumstances);
     return [...new Set(found.map(({ promise }) => promise))].sort();
   };
   const pool = cluster.mysql("b0");
@@ -78,7 +78,7 @@ function shorter(scenario: Scenario): Scenario {
   const { load, rounds } = scenario;
   return {
     ...scenario,
-    load: { ...load, users: Math.round(load.users / 3), seconds: 4 },
+    load: { ...load, users: Math.round(load.users / 3), seconds: 3 },
     rounds: rounds.map((round) => ({ ...round, count: Math.round(round.count / 3) })),
   };
 }
