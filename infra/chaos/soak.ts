@@ -27,7 +27,7 @@ type Look = Record<string, number>;
 
 export interface SoakRow {
   what: string;
-  /** Medians of the second and of the last quarter of the time: the first is for warming up. */
+  /** The least in the second and in the last quarter of the time: between rounds, when nothing is under way. */
   early: number;
   late: number;
   /** What it may have grown by. */
@@ -220,7 +220,7 @@ function judge(looks: readonly Look[]): SoakRow[] {
   const names = new Set(looks.flatMap((seen) => Object.keys(seen)));
   return [...names].map((what): SoakRow => {
     const of = (from: number, to: number): number =>
-      median(looks.slice(from, to).flatMap((seen) => seen[what] ?? []));
+      Math.min(...looks.slice(from, to).flatMap((seen) => seen[what] ?? []));
     const early = of(quarter, 2 * quarter);
     const late = of(3 * quarter, looks.length);
     const kind = what.slice(what.lastIndexOf(": ") + 2);
@@ -237,11 +237,6 @@ function judge(looks: readonly Look[]): SoakRow[] {
 
 const sum = (values: readonly number[]): number => values.reduce((all, value) => all + value, 0);
 const round = (value: number): number => Math.round(value * 10) / 10;
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
-}
 
 export function soakText(report: SoakReport): string {
   const { rows, rounds, prizes, seconds, violations, found, seed } = report;
