@@ -111,6 +111,7 @@ export async function play(options: PlayOptions): Promise<Played> {
       broken: { fromMs: brokenFromMs, toMs: healedMs + recoveredMs },
       strained: isStrained,
       noneAllowed: scenario.steps.some(hitsTheWayIn),
+      killed: scenario.steps.some(killsWhoAnswers),
       dataLost: scenario.steps.some((step) => step.do === "wipe" || step.do === "goBack"),
       soldOut: scenario.soldOut,
     };
@@ -313,6 +314,11 @@ function soundBuckets(cluster: ChaosCluster, { steps, soldOut }: Scenario): stri
 function hitsTheWayIn(step: Scenario["steps"][number]): boolean {
   if (step.do === "link") return step.link === "clients";
   return "target" in step && /^(balancer|all)/.test(step.target);
+}
+
+function killsWhoAnswers(step: Scenario["steps"][number]): boolean {
+  const kills = step.do === "kill" || step.do === "strike" || step.do === "terminate";
+  return kills && /^(service|controller|bucket|all)/.test(step.target);
 }
 
 /** Asks until it is true; errors count as "not yet". */

@@ -85,7 +85,9 @@ class Pair {
     for (const [side, socket] of this.#ends.entries()) {
       socket.on("data", (bytes) => this.#came(side as 0 | 1, bytes));
       socket.on("error", () => this.end());
-      socket.on("close", () => this.end());
+      // What was said last is still handed on.
+      socket.on("end", () => this.#ends[1 - side]!.end());
+      socket.on("close", () => this.#closed());
     }
   }
 
@@ -108,6 +110,7 @@ class Pair {
         this.#ends[1 - side]!.write(waiting.shift()!.bytes);
       nextMs = Math.min(nextMs, waiting[0]?.dueMs ?? Infinity);
     }
+    if (nextMs === Infinity && this.#ends.some((socket) => socket.destroyed)) return this.end();
     if (nextMs === Infinity || this.#timer !== null) return;
     this.#timer = setTimeout(
       () => {
@@ -116,6 +119,12 @@ class Pair {
       },
       Math.max(1, nextMs - performance.now()),
     );
+  }
+
+  #closed(): void {
+    if (this.#ends.every((socket) => socket.destroyed)) this.#onEnd();
+    else if (this.#waiting.every((pieces) => pieces.length === 0))
+      for (const socket of this.#ends) socket.end();
   }
 
   end(): void {
