@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { RowDataPacket } from "mysql2/promise";
 import { check, type Circumstances, type Violation } from "./checker/check.ts";
 import { effectOf, type Effect } from "./checker/effect.ts";
+import type { Facts } from "./checker/facts.ts";
 import { readFacts, type OrderedTimes } from "./checker/read-facts.ts";
 import { Caller } from "./crowd/caller.ts";
 import { Crowd, type Press } from "./crowd/crowd.ts";
@@ -26,6 +27,10 @@ export interface Played {
     /** The part of the time in which somebody on this machine waited for a processor. */
     strain: number | null;
     strained: boolean;
+    /** Steps that did not come off, because the machine was too slow for their moment. */
+    notPlayed: string[];
+    /** What the scenario's last round has not given. */
+    left: number;
   };
   seconds: number;
   history: string;
@@ -113,12 +118,15 @@ export async function play(options: PlayOptions): Promise<Played> {
       noneAllowed: scenario.steps.some(hitsTheWayIn),
       killed: scenario.steps.some(killsWhoAnswers),
       dataLost: scenario.steps.some((step) => step.do === "wipe" || step.do === "goBack"),
-      soldOut: scenario.soldOut,
+      // Without a conductor for two seconds a dry bucket ends by itself, and users go (docs/decisions/0011-moves.md).
+      soldOut: scenario.soldOut && !isStrained && !scenario.steps.some(hitsControllers),
     };
     const violations = check(history.entries, facts, circumstances);
     for (const text of nemesis.audits) violations.push({ promise: 6, what: `audit under load: ${text}` });
-    for (const text of nemesis.failures)
-      violations.push({ promise: 0, what: `the scenario could not be played: ${text}` });
+    if (!isStrained) {
+      for (const text of nemesis.failures)
+        violations.push({ promise: 0, what: `the scenario could not be played: ${text}` });
+    }
     const restarts = cluster.notices
       .slice(noticesBefore)
       .filter(({ text }) => text.includes("started again")).length;
@@ -129,7 +137,7 @@ export async function play(options: PlayOptions): Promise<Played> {
       effect: {
         ...effectOf(history.entries),
         ...{ deeds: nemesis.deeds, recoveredMs: Math.round(recoveredMs), restarts },
-        ...{ strain: share, strained: isStrained },
+        ...{ strain: share, strained: isStrained, notPlayed: nemesis.failures, left: leftOf(facts, rounds) },
       },
       seconds: Math.round((performance.now() - began) / 100) / 10,
       history: history.path!,
@@ -314,6 +322,15 @@ function soundBuckets(cluster: ChaosCluster, { steps, soldOut }: Scenario): stri
 function hitsTheWayIn(step: Scenario["steps"][number]): boolean {
   if (step.do === "link") return step.link === "clients";
   return "target" in step && /^(balancer|all)/.test(step.target);
+}
+
+function hitsControllers(step: Scenario["steps"][number]): boolean {
+  return "target" in step && /^(controller|all)/.test(step.target);
+}
+
+function leftOf(facts: Facts, rounds: readonly number[]): number {
+  const runs = facts.stocks.filter(({ round }) => round === rounds.at(-1)).flatMap(({ left }) => left);
+  return runs.reduce((sum, { count }) => sum + count, 0);
 }
 
 function killsWhoAnswers(step: Scenario["steps"][number]): boolean {

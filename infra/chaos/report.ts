@@ -13,7 +13,8 @@ export function playedLines({ id, violations, effect, seconds, history }: Played
     `       noticed by ${hit.length === 0 ? "nobody" : `${hit.join(", ")} users`}; ${waitedMs.users} asked more than once, half of them for ${(waitedMs.p50 / 1000).toFixed(1)} s, the longest ${(waitedMs.max / 1000).toFixed(1)} s; longest time without a good answer: ${gaps.join(", ")}`,
     ...(effect.strained
       ? [
-          `       this machine had no time (somebody waited for a processor ${Math.round((effect.strain ?? 1) * 100)} % of it): time-outs and promise 5 are not judged`,
+          `       this machine had no time (somebody waited for a processor ${Math.round((effect.strain ?? 1) * 100)} % of it): time-outs and promises 5 and 8 are not judged`,
+          ...effect.notPlayed.map((text) => `       not played: ${text}`),
         ]
       : []),
     ...violations.map(

@@ -76,6 +76,8 @@ class Pair {
   readonly #ends: readonly [Socket, Socket];
   readonly #waiting: readonly [Piece[], Piece[]] = [[], []];
   readonly #onEnd: () => void;
+  /** Whether a side has said its last. */
+  readonly #over = [false, false];
   #timer: NodeJS.Timeout | null = null;
 
   constructor(link: Link, near: Socket, far: Socket, onEnd: () => void) {
@@ -85,9 +87,11 @@ class Pair {
     for (const [side, socket] of this.#ends.entries()) {
       socket.on("data", (bytes) => this.#came(side as 0 | 1, bytes));
       socket.on("error", () => this.end());
-      // What was said last is still handed on.
-      socket.on("end", () => this.#ends[1 - side]!.end());
-      socket.on("close", () => this.#closed());
+      socket.on("end", () => {
+        this.#over[side] = true;
+        this.#handOver(side);
+      });
+      socket.on("close", () => this.#ends.every(({ destroyed }) => destroyed) && this.end());
     }
   }
 
@@ -109,8 +113,8 @@ class Pair {
       while (waiting.length > 0 && waiting[0]!.dueMs <= performance.now() + 0.3)
         this.#ends[1 - side]!.write(waiting.shift()!.bytes);
       nextMs = Math.min(nextMs, waiting[0]?.dueMs ?? Infinity);
+      this.#handOver(side);
     }
-    if (nextMs === Infinity && this.#ends.some((socket) => socket.destroyed)) return this.end();
     if (nextMs === Infinity || this.#timer !== null) return;
     this.#timer = setTimeout(
       () => {
@@ -121,10 +125,9 @@ class Pair {
     );
   }
 
-  #closed(): void {
-    if (this.#ends.every((socket) => socket.destroyed)) this.#onEnd();
-    else if (this.#waiting.every((pieces) => pieces.length === 0))
-      for (const socket of this.#ends) socket.end();
+  /** What was said last is handed on before the end is. */
+  #handOver(side: number): void {
+    if (this.#over[side] && this.#waiting[side]!.length === 0) this.#ends[1 - side]!.end();
   }
 
   end(): void {
