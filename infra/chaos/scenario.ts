@@ -175,5 +175,5 @@ function parseStep(
   const whole = { ...fields, ...action };
   for (const [name, value] of Object.entries(whole))
     if (value === undefined) fail(`${at}.${name}`, undefined, `a value, which ${action.do} needs`);
-  return { at: seconds, jitter, when, ...whole } as Step;
+  return { at: seconds, jitter, when, ...whole };
 }
