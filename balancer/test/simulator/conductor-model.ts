@@ -43,7 +43,7 @@ export function* conductor(sim: Simulator, id: string): Actor {
       keys,
       plans: sim.pack.manifest.rounds,
       transfers: [...transfers.values()].map(({ value }) => value),
-      lend: true,
+      lends: () => true,
       self,
     };
     for (const action of decide(world)) {
