@@ -117,6 +117,9 @@ export async function play(options: PlayOptions): Promise<Played> {
       strained: isStrained,
       noneAllowed: scenario.steps.some(hitsTheWayIn),
       killed: scenario.steps.some(killsWhoAnswers),
+      bothDoorsKilled: scenario.steps.some(
+        (step) => step.do === "kill" && /^(service b\d+\/all|bucket|all)/.test(step.target),
+      ),
       dataLost: scenario.steps.some((step) => step.do === "wipe" || step.do === "goBack"),
       // Without a conductor for two seconds a dry bucket ends by itself, and users go (docs/decisions/0011-moves.md).
       soldOut: scenario.soldOut && !isStrained && !scenario.steps.some(hitsControllers),

@@ -22,8 +22,10 @@ export interface Circumstances {
   broken: { fromMs: number; toMs: number };
   /** The way in itself was hit, or the clients' own line: then a connection may end without an answer. */
   noneAllowed: boolean;
-  /** A process was killed that may have had a request in hand: other calls than grabs, which have two doors, may end in silence. */
+  /** A process was killed that may have had a request in hand: calls with one door may end in silence. */
   killed: boolean;
+  /** All services of a bucket were killed at once: then a grab has no other door either. */
+  bothDoorsKilled: boolean;
   /** The machine had no time for us: who waits too long on it tells nothing of the cluster. */
   strained: boolean;
   /** Data was deleted, and receipts have brought back what was lost: until then users may have seen less than they had. */
@@ -380,11 +382,11 @@ function checkStranded(found: Findings, history: readonly Entry[], facts: Facts,
 function checkAnswers(
   found: Findings,
   history: readonly Entry[],
-  { noneAllowed, strained, killed }: Circumstances,
+  { noneAllowed, strained, killed, bothDoorsKilled }: Circumstances,
 ): void {
   for (const { word, user, call, what = "" } of history) {
     if (word === "strange") found.add(9, `${call} was answered ${what}`, { user });
-    const isExcused = what === TIMED_OUT ? strained : killed && call !== "grab";
+    const isExcused = what === TIMED_OUT ? strained : call === "grab" ? bothDoorsKilled : killed;
     const isSilence = word === "none" && !noneAllowed && !isExcused;
     if (isSilence) found.add(9, `${call} got no answer (${what})`, { user });
     if (call === "grab" && ["unauthorized", "not_eligible", "no_such_round", "bad_request"].includes(word))

@@ -57,7 +57,14 @@ export function evidence(): Evidence {
   }
   const circumstances: Circumstances = {
     ...{ rounds: [1], sound: [], broken: { fromMs: 0, toMs: 20_000 } },
-    ...{ noneAllowed: false, killed: false, strained: false, dataLost: false, soldOut: false },
+    ...{
+      noneAllowed: false,
+      killed: false,
+      bothDoorsKilled: false,
+      strained: false,
+      dataLost: false,
+      soldOut: false,
+    },
   };
   return { history, facts, circumstances };
 }
