@@ -158,6 +158,27 @@ t.test("a bucket whose Redis is away is busy at once, the other one works, and i
   await audited(t, w);
 });
 
+t.test("while a store is away nobody is told only some of their wins", async (t) => {
+  const w = await world(t, { users: 4, rounds: item, budget: "60.00" });
+  await w.open(1, "k");
+  const result = (user: string): ReturnType<World["get"]> => w.get(user, "/v1/rounds/1/result");
+  const journal = async (): Promise<number> => (await w.admin(0).state()).journal.waiting;
+  for (const n of [1, 2, 3]) await w.grab("u2", { n });
+  await w.grab("u1");
+  await waitUntil(async () => (await journal()) === 0, { what: "the commit", timeoutMsMax: 10_000 });
+  w.mysql[0]!.kill("SIGSTOP");
+  t.match(await w.grab("u1", { n: 2 }), { status: 200, body: { result: "won", n: 2 } });
+  w.redis[0]!.kill("SIGSTOP");
+  w.mysql[0]!.kill("SIGCONT");
+  // MySQL alone knows of the first one; who has won all that there is for one user misses nothing.
+  t.match(await result("u1"), { status: 503, body: { result: "busy" } });
+  await waitUntil(async () => (await result("u2")).status === 200, { what: "MySQL", timeoutMsMax: 10_000 });
+  t.equal(((await result("u2")).body["wins"] as unknown[]).length, 3);
+  w.redis[0]!.kill("SIGCONT");
+  await waitUntil(async () => (await result("u1")).status === 200, { what: "Redis", timeoutMsMax: 10_000 });
+  t.equal(((await result("u1")).body["wins"] as unknown[]).length, 2);
+});
+
 t.test("with MySQL away grabs go on, up to journalMax, and everything arrives later", async (t) => {
   const w = await world(t, { users: 30, event: "journalMax: 10" });
   await w.open(1, "k");

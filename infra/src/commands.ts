@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { Option } from "commander";
 import { parentCommand } from "@hongbao/preprocess";
 import { registerBench } from "../bench/commands.ts";
+import { registerChaos } from "../chaos/commands.ts";
 import type { AlertTestOptions } from "./monitoring/alert-test.ts";
 import type { DashboardsOptions } from "./monitoring/dashboards.ts";
 
@@ -88,6 +89,7 @@ export function register(program: Command): void {
     });
   registerMonitoring(program);
   registerBench(program);
+  registerChaos(program);
 }
 
 function registerMonitoring(program: Command): void {

@@ -36,10 +36,19 @@ export function readYaml<S extends z.ZodType>(path: string, schema: S, what: str
     const name = fieldName(field);
     return `${path}:${lineOf(document, counter, field)}${name ? `: ${name}` : ""}`;
   };
-  const raw: unknown = document.toJS({ maxAliasCount: 100 });
+  const raw = plainValue(document, path);
   const result = schema.safeParse(raw);
   if (result.success) return { data: result.data, where };
   throw new BadInput(explain(result.error.issues[0]!, raw, where));
+}
+
+/** Aliases are resolved here: one of nothing, or too many of them, is the file's fault. */
+function plainValue(document: Document.Parsed, path: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 });
+  } catch (error) {
+    throw new BadInput(`${path}: found ${(error as Error).message.trim()}, expected YAML`);
+  }
 }
 
 function readText(path: string, what: string): string {

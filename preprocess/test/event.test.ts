@@ -238,6 +238,11 @@ const REFUSALS: Refusal[] = [
     message: /ack: found "memory", expected one of journal, database/,
   },
   { what: "broken YAML", text: "event: [party\n", message: /event\.yaml:2:1: found .*expected YAML/ },
+  {
+    what: "an alias of nothing",
+    text: "event: *spring\n",
+    message: /event\.yaml: found .*alias.*expected YAML/i,
+  },
   { what: "a field twice", text: "event: party\nevent: party\n", message: /event\.yaml:2:1: found .*unique/ },
   { what: "a list", text: "- 1\n", message: /event\.yaml:1: found \[1\], expected an event/ },
   { what: "an empty file", text: "", message: /event\.yaml:1: found null, expected an event/ },

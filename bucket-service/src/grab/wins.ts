@@ -14,7 +14,10 @@ export interface Win {
   payout?: PayoutState;
 }
 
-/** `complete` false: a store was away, so what is missing here may still have been won. */
+/**
+ * `complete` false: a store was away, so what is missing here may still have been won. Whoever has all that one user may win in the
+ * round that was asked for misses nothing.
+ */
 export interface WinsFound {
   wins: Win[];
   complete: boolean;
@@ -112,11 +115,12 @@ export class WinsReader {
       this.#fromMysql(users, round),
     ]);
     const complete = fromMysql !== null && fromRedis !== null;
+    const most = this.#rounds.find(({ id }) => id === round)?.perUser ?? Infinity;
     for (const { user, done } of batch) {
       const stored = fromMysql?.get(user) ?? [];
       const wins = merged(fromRedis?.get(user) ?? [], stored);
       if (ack === "settling" && wins.length > stored.length) done({ wins: [], complete: false });
-      else done({ wins, complete });
+      else done({ wins, complete: complete || wins.length >= most });
     }
   }
 

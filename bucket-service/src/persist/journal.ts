@@ -16,18 +16,23 @@ export interface JournalClaim {
 export function unpackEntry(packed: string): JournalClaim[] {
   const [round, claimedAtMs, high, count, ...fields] = packed.split(" ");
   const numbers = [round, claimedAtMs, high, count].map(Number);
-  if (
-    !numbers.every((number) => Number.isSafeInteger(number) && number > 0) ||
-    fields.length !== numbers[3]
-  ) {
-    throw new Error(
-      `journal entry is damaged: found "${packed.slice(0, 60)}", expected "round ms id count field …"`,
-    );
-  }
+  if (!numbers.every(isPositive) || fields.length !== numbers[3]) throw damaged(packed);
   return fields.map((field, index) => {
     const { user, n } = parseClaimField(field);
-    return { prizeId: numbers[2]! - index, round: numbers[0]!, user, n, claimedAtMs: numbers[1]! };
+    const prizeId = numbers[2]! - index;
+    if (!isPositive(n) || !isPositive(prizeId)) throw damaged(packed);
+    return { prizeId, round: numbers[0]!, user, n, claimedAtMs: numbers[1]! };
   });
+}
+
+function isPositive(number: number): boolean {
+  return Number.isSafeInteger(number) && number > 0;
+}
+
+function damaged(packed: string): Error {
+  return new Error(
+    `journal entry is damaged: found "${packed.slice(0, 60)}", expected "round ms id count field …"`,
+  );
 }
 
 /** Stream IDs are `ms-sequence`; negative when a is before b. */

@@ -58,7 +58,7 @@ interface Candidate {
 }
 
 async function tryBatch({ pool, scripts }: RestoreParts, wins: readonly ClaimRow[]): Promise<Restored[]> {
-  const { epoch } = await readMeta(pool);
+  const { epoch, seen } = await readMeta(pool);
   const facts = await readFacts(pool, wins);
   const results = wins.map((win, index): Restored | null =>
     wins.findIndex(({ prizeId, user, n }) => prizeId === win.prizeId && user === win.user && n === win.n) <
@@ -74,6 +74,7 @@ async function tryBatch({ pool, scripts }: RestoreParts, wins: readonly ClaimRow
     if (results[index] !== null) continue;
     if (judgeWin(win, facts).verdict === "unburned") {
       const held = await scripts.store.client.hget(scripts.store.keys.claims(win.round), place.field);
+      if (held !== String(win.prizeId)) await mustBeWhole(scripts, { epoch, seen });
       results[index] =
         held === String(win.prizeId) ? { result: "known" } : refused("the prize is not burned");
       continue;
@@ -97,6 +98,19 @@ async function tryBatch({ pool, scripts }: RestoreParts, wins: readonly ClaimRow
       verdict.verdict === "free" ? { result: "restored" } : (resultOf(verdict) ?? refused("not burned"));
   }
   return results as Restored[];
+}
+
+/**
+ * A Redis that has lost its data remembers nobody, and what it held is not burned before the rebuild: until then nobody is refused
+ * for it. Errors: LOST.
+ */
+async function mustBeWhole(
+  { store }: RebuildScripts,
+  expected: { epoch: string; seen: number },
+): Promise<void> {
+  const { epoch, seq } = await store.state();
+  if (epoch === expected.epoch && seq >= expected.seen) return;
+  throw new Error("LOST this bucket's Redis is not what MySQL expects: receipts count once it is rebuilt");
 }
 
 function refused(why: string): Restored {

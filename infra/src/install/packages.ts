@@ -14,6 +14,7 @@ const PROGRAMS = {
   nginx: ["nginx"],
   "libnginx-mod-http-lua": ["/usr/lib/nginx/modules/ngx_http_lua_module.so"],
   strace: ["strace"],
+  faketime: ["faketime"],
   chromium: ["chromium|chromium-browser|google-chrome"],
   "fonts-wqy-microhei": ["/usr/share/fonts/truetype/wqy/wqy-microhei.ttc"],
   "util-linux": ["setpriv"],
