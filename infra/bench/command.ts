@@ -6,7 +6,7 @@ import type { BenchCommandOptions } from "./commands.ts";
 import { isSound, reportText } from "./report/report.ts";
 import { picture } from "./report/picture.ts";
 import { overloadText } from "./overload/report.ts";
-import { benchOverload, OVERLOAD_FULL, OVERLOAD_QUICK } from "./overload/run.ts";
+import { benchOverload, OVERLOAD_FULL, OVERLOAD_QUICK, SPOP_SHARE } from "./overload/run.ts";
 import { bench } from "./run.ts";
 import { scalePicture } from "./scale/picture.ts";
 import { scaleRows, scaleText, type ScaleReport } from "./scale/report.ts";
@@ -45,7 +45,9 @@ function readSizes(options: BenchCommandOptions): Sizes {
 }
 
 async function runOverload(options: BenchCommandOptions): Promise<void> {
-  const figures = await benchOverload(options.quick ? OVERLOAD_QUICK : OVERLOAD_FULL, say);
+  const sizes = options.quick ? OVERLOAD_QUICK : OVERLOAD_FULL;
+  const isSpop = options.door === "spop";
+  const figures = await benchOverload(isSpop ? { ...sizes, door: "spop", share: SPOP_SHARE } : sizes, say);
   if (options.json) printJson(figures);
   else print(overloadText(figures));
   if (figures.faults.length > 0)

@@ -1,5 +1,5 @@
 /** `hongbao bench`: its options, read and checked once. */
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
 
 export interface BenchCommandOptions {
   json?: boolean;
@@ -8,6 +8,7 @@ export interface BenchCommandOptions {
   svg?: string;
   scale?: boolean;
   overload?: boolean;
+  door?: "http" | "spop";
   rounds?: string;
   seconds?: string;
   connections?: string;
@@ -23,6 +24,11 @@ export function registerBench(program: Command): void {
     .option("--quick", "short and small: shows that everything works, not how fast it is")
     .option("--scale", "instead: how the cost of a grab grows with prizes, users, buckets and processes")
     .option("--overload", "instead: three times as many requests as a capped service bears, by the clock")
+    .addOption(
+      new Option("--door <door>", "with --overload: the door that is asked")
+        .choices(["http", "spop"])
+        .default("http"),
+    )
     .option("--rounds <n>", "how often each system takes its turn (default: 3)")
     .option("--seconds <n>", "length of a run (default: 4)")
     .option("--connections <n>", "connections of the load generator (default: 256)")

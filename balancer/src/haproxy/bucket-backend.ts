@@ -47,7 +47,7 @@ export function bucketBackend(
     "",
     // Without a server HAProxy answers 503 (our busy) by itself. A rule on nbsrv would answer it during reloads too:
     // in a worker that hands over, nbsrv is 0 while its servers still serve.
-    ...queueRules(),
+    ...queueRules(bucket.services.length),
     "",
     "# One identity, in one place, and none of our own words from outside.",
     'http-request set-header authorization "Bearer %[var(txn.token)]" if { var(txn.cookie) -m found }',

@@ -37,8 +37,9 @@ export function noSecondPassRules(id: string, isUnanswered: string): string[] {
 }
 
 /** More than may wait for the HTTP servers. */
-export function queueRules(): string[] {
-  return ["# A fast busy is better than a slow one.", ...refuse(`{ queue gt ${POLICY.queueMax} }`)];
+export function queueRules(services: number): string[] {
+  const most = POLICY.queuedPerServiceMax * Math.max(1, services);
+  return ["# A fast busy is better than a slow one.", ...refuse(`{ queue gt ${most} }`)];
 }
 
 function refuse(condition: string): string[] {

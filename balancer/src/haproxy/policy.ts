@@ -14,8 +14,11 @@ export const POLICY = Object.freeze({
    * many times what a question costs its agent, and they come in crowds when agents are late.
    */
   requestsPerServerMax: 128,
-  /** Waiting HTTP requests of a bucket past which `busy` is answered at once. */
-  queueMax: 1_000,
+  /**
+   * HTTP requests that may wait for each service of a bucket; beyond that `busy` is answered at once. A service on a quarter of a core
+   * serves so many in a twentieth of a second.
+   */
+  queuedPerServiceMax: 250,
   queueMs: 500,
   connectMs: 500,
   /** A service answers `busy` itself long before this; only a frozen one lets it pass. */
