@@ -77,8 +77,10 @@ export interface BalancerPlace {
   url: string;
   admin: string;
   tls?: { cert: string };
-  /** Clients come through a load balancer that tells their addresses by the PROXY protocol, and nobody comes past it. */
+  /** Connections come from a load balancer that says whose they are (proxy protocol, version 2); none comes without. */
   proxyProtocol?: boolean;
+  /** `s3://bucket`: where controllers write the schedule and the start files when the site is elsewhere. */
+  publish?: string;
   /** Where the page and the start files are. */
   site: string;
 }
@@ -91,6 +93,8 @@ export interface Topology {
   pack: string;
   /** An absolute directory or `s3://…`. */
   control: string;
+  /** `s3://…`: where the archive goes; its last object is the marker without which Terraform does not destroy. */
+  archive?: string;
   balancer: BalancerPlace;
   controllers: ProcessPlace[];
   buckets: BucketPlace[];
@@ -108,6 +112,9 @@ const address = z
   .string({ error: "host:port" })
   .refine((text) => isAddress(text), { error: "host:port with a port from 1 to 65535" });
 const place = z.string({ error: "a path or s3://…" }).min(1, { error: "a path or s3://…" });
+const s3Place = z
+  .string({ error: "s3://bucket/prefix" })
+  .regex(/^s3:\/\/[a-z0-9.-]{3,63}(\/[A-Za-z0-9._-]+)*$/, { error: "s3://bucket/prefix" });
 const process = mapField({ id, admin: address }, "{ id: …, admin: host:port }");
 const webUrl = urlField(["http:", "https:"], "a URL such as http://127.0.0.1:8080");
 
@@ -183,6 +190,7 @@ const topologySchema = mapField(
     slots: z.literal(SLOTS, { error: String(SLOTS) }),
     pack: place,
     control: place,
+    archive: s3Place.optional(),
     balancer: mapField(
       {
         listen: address,
@@ -193,6 +201,7 @@ const topologySchema = mapField(
           "{ cert: PATH }",
         ).optional(),
         proxyProtocol: z.boolean({ error: "true or false" }).optional(),
+        publish: s3Place.optional(),
         site: webUrl,
       },
       "{ listen, url, admin, site }",
@@ -244,16 +253,18 @@ export function readTopology(path: string): Topology {
   };
   const base = dirname(resolve(path));
   const located = (text: string): string => (text.startsWith("s3://") ? text : resolve(base, text));
-  const { tls, proxyProtocol, ...balancer } = data.balancer;
+  const { tls, proxyProtocol, publish, ...balancer } = data.balancer;
   const topology: Topology = {
     path: resolve(path),
     slots: SLOTS,
     pack: located(data.pack),
     control: located(data.control),
+    ...(data.archive === undefined ? {} : { archive: data.archive }),
     balancer: {
       ...balancer,
       ...(tls ? { tls: { cert: located(tls.cert) } } : {}),
       ...(proxyProtocol ? { proxyProtocol } : {}),
+      ...(publish === undefined ? {} : { publish }),
     },
     controllers: data.controllers,
     buckets: data.buckets,

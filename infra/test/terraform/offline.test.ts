@@ -1,0 +1,99 @@
+/** Terraform, checked for real and offline: see infra/terraform/offline.ts. Skipped, by name, where there is no terraform. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { readTopology } from "@hongbao/preprocess";
+import t from "tap";
+import { hasTerraform, offlineTerraform } from "../../terraform/offline.ts";
+import { SCHEMA_FILE, usedTypes, type ProviderSchema } from "../../terraform/schema.ts";
+
+const isThere = await hasTerraform();
+const skip = isThere || process.env["CI"] === "true" ? false : "there is no terraform on the PATH";
+
+t.test("the schema has what the .tf files use, and nothing else", async (t) => {
+  const schema = JSON.parse(readFileSync(SCHEMA_FILE, "utf8")) as ProviderSchema;
+  const hint = "run node infra/terraform/schema.ts";
+  t.same(
+    { resources: Object.keys(schema.resources).sort(), dataSources: Object.keys(schema.dataSources).sort() },
+    usedTypes(),
+    hint,
+  );
+});
+
+t.test("terraform fmt, init, validate and test", { skip }, async (t) => {
+  t.ok(isThere, "terraform is on the PATH, as CI needs it to be");
+  const terraform = await offlineTerraform();
+  t.teardown(() => terraform.remove());
+
+  const formatted = await terraform.run(".", "fmt", "-check", "-recursive", "-no-color");
+  t.equal(formatted.code, 0, formatted.output);
+
+  const root = await terraform.run(".", "init", "-backend=false", "-no-color");
+  t.equal(root.code, 0, root.output);
+  for (const folder of ["base", "event"]) {
+    const init = await terraform.run(folder, "init", "-backend=false", "-no-color");
+    t.equal(init.code, 0, init.output);
+    const valid = await terraform.run(folder, "validate", "-no-color");
+    t.equal(valid.code, 0, valid.output);
+  }
+
+  await t.test("every test of terraform/tests", async (t) => {
+    const tested = await terraform.run(".", "test", "-json", "-verbose");
+    const messages = jsonLines(tested.output);
+    for (const { test_run: run } of messages) {
+      if (run?.progress === "complete") t.equal(run.status, "pass", `${run.path} ${run.run}`);
+    }
+    t.equal(tested.code, 0, diagnostics(messages));
+
+    const topology = messages
+      .filter(({ "@testrun": run }) => run === "event")
+      .map(({ test_state: state }) => state?.values?.outputs?.["topology"]?.value)
+      .find((value) => value !== undefined);
+    const file = join(terraform.dir, "topology.yaml");
+    writeFileSync(file, topology ?? "");
+    const read = readTopology(file);
+    t.same(
+      read.buckets.map(({ id, slots }) => ({ id, slots })),
+      [
+        { id: "b0", slots: [[0, 511]] },
+        { id: "b1", slots: [[512, 1023]] },
+      ],
+    );
+    t.match(read.pack, /^s3:\/\/.*\/pack$/);
+    t.equal(read.balancer.proxyProtocol, true);
+  });
+
+  await t.test("the destruction of an event without an archive is refused", async (t) => {
+    terraform.setArchived(false);
+    const tested = await terraform.run(".", "test", "-filter=tests/archive.tftest.hcl", "-no-color");
+    t.not(tested.code, 0);
+    t.match(tested.output, /Not destroyed: s3:\/\/hongbao-archive-0000\/spring\/2702051200001234\/ARCHIVED/);
+    terraform.setArchived(true);
+  });
+
+  await t.test("a wrong argument in a nested block fails", async (t) => {
+    const path = join(terraform.dir, "modules", "task", "main.tf");
+    const text = readFileSync(path, "utf8");
+    writeFileSync(path, text.replace("assign_public_ip = false", "assign_publik_ip = false"));
+    const valid = await terraform.run("event", "validate", "-no-color");
+    t.equal(valid.code, 1);
+    t.match(valid.output, /assign_publik_ip/);
+    writeFileSync(path, text);
+  });
+});
+
+interface Message {
+  "@message": string;
+  "@testrun"?: string;
+  test_run?: { path: string; run: string; progress?: string; status?: string };
+  test_state?: { values?: { outputs?: Record<string, { value: string } | undefined> } };
+  diagnostic?: { severity: string; summary: string; detail: string };
+}
+
+function jsonLines(output: string): Message[] {
+  return output.split("\n").flatMap((line) => (line.startsWith("{") ? [JSON.parse(line) as Message] : []));
+}
+
+function diagnostics(messages: Message[]): string {
+  const errors = messages.flatMap(({ diagnostic }) => (diagnostic?.severity === "error" ? [diagnostic] : []));
+  return errors.map(({ summary, detail }) => `${summary}: ${detail}`).join("\n") || "terraform test";
+}
