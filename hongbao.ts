@@ -16,6 +16,14 @@ const program = new Command("hongbao")
 
 for (const register of [preprocess, bucketService, balancer, infra]) register(program);
 
+// What stands in S3 is brought first; a local command never gets further than this look at its words.
+program.hook("preAction", async (_, command) => {
+  const words = [command.opts()["topology"], process.env.HONGBAO_TOPOLOGY, ...command.processedArgs];
+  if (words.some((word) => typeof word === "string" && word.startsWith("s3://"))) {
+    await (await import("@hongbao/preprocess/brought")).bringForCommand(command);
+  }
+});
+
 try {
   await program.parseAsync();
 } catch (error) {

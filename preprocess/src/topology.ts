@@ -1,6 +1,7 @@
 /** The topology file: where buckets, stores, services, balancer, pack and control store are. */
 import { dirname, resolve } from "node:path";
 import { z } from "zod";
+import { localCopy } from "./aws/places.ts";
 import { BadInput } from "./errors.ts";
 import { slotOf, SLOTS } from "./slots.ts";
 import type { FieldPath } from "./yaml-file.ts";
@@ -89,8 +90,10 @@ export interface Topology {
   /** The file it was read from, absolute. */
   path: string;
   slots: typeof SLOTS;
-  /** An absolute directory or `s3://…`. */
+  /** An absolute directory; that of the local copy when the file says `s3://…`. */
   pack: string;
+  /** The pack's `s3://…`, when it has one; commands bring it before they run (aws/bring.ts). */
+  packFrom?: string;
   /** An absolute directory or `s3://…`. */
   control: string;
   /** `s3://…`: where the archive goes; its last object is the marker without which Terraform does not destroy. */
@@ -257,7 +260,9 @@ export function readTopology(path: string): Topology {
   const topology: Topology = {
     path: resolve(path),
     slots: SLOTS,
-    pack: located(data.pack),
+    ...(data.pack.startsWith("s3://")
+      ? { pack: localCopy(data.pack), packFrom: data.pack }
+      : { pack: located(data.pack) }),
     control: located(data.control),
     ...(data.archive === undefined ? {} : { archive: data.archive }),
     balancer: {
