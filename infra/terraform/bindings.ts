@@ -6,7 +6,12 @@
  */
 
 /** As Terraform writes types: "string", ["list", "string"], ["object", { … }]. */
-export type AttributeType = "string" | "number" | "bool" | ["list" | "set" | "map", AttributeType] | ["object", Record<string, AttributeType>];
+export type AttributeType =
+  | "string"
+  | "number"
+  | "bool"
+  | ["list" | "set" | "map", AttributeType]
+  | ["object", Record<string, AttributeType>];
 
 export interface Attribute {
   type: AttributeType;
@@ -46,8 +51,8 @@ interface Flags {
 
 /** The block of the class that says it is `terraformType`. Throws when it finds none. */
 export function readBindings(source: string, terraformType: string): Block {
-  const main = classes(source).find(
-    ({ body }) => body.includes(`static tfResourceType = "${terraformType}"`),
+  const main = classes(source).find(({ body }) =>
+    body.includes(`static tfResourceType = "${terraformType}"`),
   );
   if (main === undefined) throw new Error(`${terraformType}: found no such class in the bindings`);
   const body = main.body.slice(main.body.lastIndexOf("synthesizeHclAttributes()"));
@@ -69,13 +74,23 @@ function parseArguments(body: string): Argument[] {
   const found: Argument[] = [];
   for (const [, name, value, isBlock, type, storage] of body.matchAll(ARGUMENT)) {
     const nested = isBlock === "true" ? (/(\w+)ToHclTerraform/.exec(value!)?.[1] ?? null) : null;
-    found.push({ name: name!, nested, many: value!.startsWith("cdktn.listMapperHcl"), type: type!, storage: storage! });
+    found.push({
+      name: name!,
+      nested,
+      many: value!.startsWith("cdktn.listMapperHcl"),
+      type: type!,
+      storage: storage!,
+    });
   }
   return found;
 }
 
 function flagsOf(body: string): Map<string, Flags> {
-  const marks = [...body.matchAll(/\/\/ (\w+) - computed: (true|false), optional: (true|false), required: (true|false)\n/g)];
+  const marks = [
+    ...body.matchAll(
+      /\/\/ (\w+) - computed: (true|false), optional: (true|false), required: (true|false)\n/g,
+    ),
+  ];
   return new Map(
     marks.map((mark, index) => [
       // The bindings dodge words of their own language.
@@ -132,7 +147,8 @@ const SIMPLE: Record<string, AttributeType> = { string: "string", number: "numbe
 
 function typeOf({ name, type, storage }: Argument): AttributeType {
   const element = SIMPLE[storage.replace(/(List|Map)$/, "")];
-  if (element === undefined) throw new Error(`${name}: found the type ${type} ${storage}, which this reader does not know`);
+  if (element === undefined)
+    throw new Error(`${name}: found the type ${type} ${storage}, which this reader does not know`);
   if (type === "simple") return element;
   if (type === "list" || type === "set" || type === "map") return [type, element];
   throw new Error(`${name}: found the type ${type} ${storage}, which this reader does not know`);

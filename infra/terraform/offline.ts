@@ -40,11 +40,19 @@ export async function offlineTerraform(): Promise<OfflineTerraform> {
   const schema = JSON.parse(readFileSync(SCHEMA_FILE, "utf8")) as ProviderSchema;
   const { provider } = schema;
   const mirror = join(root, "mirror");
-  const binary = join(mirror, "registry.terraform.io/hashicorp/aws", provider, `${process.platform}_${goArch()}`);
+  const binary = join(
+    mirror,
+    "registry.terraform.io/hashicorp/aws",
+    provider,
+    `${process.platform}_${goArch()}`,
+  );
   mkdirSync(binary, { recursive: true });
   const script = join(binary, `terraform-provider-aws_v${provider}_x5`);
   const plugin = join(import.meta.dirname, "provider.ts");
-  writeFileSync(script, `#!/bin/sh\nexec '${process.execPath}' --disable-warning=ExperimentalWarning '${plugin}' '${SCHEMA_FILE}'\n`);
+  writeFileSync(
+    script,
+    `#!/bin/sh\nexec '${process.execPath}' --disable-warning=ExperimentalWarning '${plugin}' '${SCHEMA_FILE}'\n`,
+  );
   chmodSync(script, 0o755);
   const config = join(root, "terraform.rc");
   writeFileSync(
@@ -79,9 +87,10 @@ export async function offlineTerraform(): Promise<OfflineTerraform> {
   return {
     dir,
     setArchived: (archived) =>
-      archived ? rmSync(join(root, "no-archive"), { force: true }) : writeFileSync(join(root, "no-archive"), ""),
-    run: (folder, ...args) => 
-      runTerraform(join(dir, folder), args[0] === "init" ? env : attachedEnv, args),
+      archived
+        ? rmSync(join(root, "no-archive"), { force: true })
+        : writeFileSync(join(root, "no-archive"), ""),
+    run: (folder, ...args) => runTerraform(join(dir, folder), args[0] === "init" ? env : attachedEnv, args),
     remove: () => {
       running.close();
       rmSync(root, { recursive: true, force: true });

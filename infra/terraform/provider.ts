@@ -22,7 +22,8 @@ function varint(value: number): Buffer {
 }
 
 const whole = (field: number, value: number): Buffer => Buffer.concat([varint(field << 3), varint(value)]);
-const flag = (field: number, value: boolean | undefined): Buffer => (value ? whole(field, 1) : Buffer.alloc(0));
+const flag = (field: number, value: boolean | undefined): Buffer =>
+  value ? whole(field, 1) : Buffer.alloc(0);
 
 function bytes(field: number, value: Buffer | string): Buffer {
   const data = Buffer.from(value);
@@ -31,7 +32,15 @@ function bytes(field: number, value: Buffer | string): Buffer {
 
 /** Not stored by Terraform, and not shown by it. */
 const isWriteOnly = (name: string): boolean => name.endsWith("_wo");
-const SENSITIVE = new Set(["auth_token", "password", "secret_string", "random_password", "auth_token_wo", "password_wo", "secret_string_wo"]);
+const SENSITIVE = new Set([
+  "auth_token",
+  "password",
+  "secret_string",
+  "random_password",
+  "auth_token_wo",
+  "password_wo",
+  "secret_string_wo",
+]);
 
 function attribute([name, { type, required, optional, computed }]: [string, Attribute]): Buffer {
   return Buffer.concat([
@@ -47,13 +56,13 @@ function attribute([name, { type, required, optional, computed }]: [string, Attr
 
 const NESTING = { single: 1, list: 2, set: 3 } as const;
 
-function nested([name, { nesting, min = 0, max = 0, block }]: [string, NestedBlock]): Buffer {
+function nested([name, { nesting, min, max, block }]: [string, NestedBlock]): Buffer {
   return Buffer.concat([
     bytes(1, name),
     bytes(2, blockMessage(block)),
     whole(3, NESTING[nesting]),
-    whole(4, min),
-    whole(5, max),
+    whole(4, min ?? 0),
+    whole(5, max ?? 0),
   ]);
 }
 
@@ -72,7 +81,12 @@ function schemaAnswer({ config, resources, dataSources }: ProviderSchema): Buffe
       bytes(field, Buffer.concat([bytes(1, name), bytes(2, schemaMessage(block))])),
     );
   // The last one: Terraform need not ask again.
-  return Buffer.concat([bytes(1, schemaMessage(config)), ...entries(2, resources), ...entries(3, dataSources), bytes(6, flag(2, true))]);
+  return Buffer.concat([
+    bytes(1, schemaMessage(config)),
+    ...entries(2, resources),
+    ...entries(3, dataSources),
+    bytes(6, flag(2, true)),
+  ]);
 }
 
 const GRPC_FRAME_HEAD_BYTES = 5;
@@ -90,7 +104,10 @@ function answer(stream: ServerHttp2Stream, message: Buffer | null): void {
 }
 
 /** Listens on loopback; resolves with the port. `onShutdown`: Terraform has no more use for it. */
-export function serveProvider(schema: ProviderSchema, onShutdown: () => void): Promise<{ port: number; close(): void }> {
+export function serveProvider(
+  schema: ProviderSchema,
+  onShutdown: () => void,
+): Promise<{ port: number; close(): void }> {
   const nothing = (): Buffer => Buffer.alloc(0);
   const whatWeKnow = schemaAnswer(schema);
   const calls: Record<string, (request: Buffer) => Buffer> = {

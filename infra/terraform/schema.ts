@@ -19,7 +19,8 @@ export const PACKAGE = {
   name: "@cdktn/provider-aws",
   version: "25.7.0",
   provider: "6.66.0",
-  integrity: "sha512-E/nhu0yVZE4mXMgIPuI8tEFt1BExLkA7ARjihdG+/HmfDfzLr+OEF3dkFRvI6glRt30lrrBWQLwXqCJBxcmyUg==",
+  integrity:
+    "sha512-E/nhu0yVZE4mXMgIPuI8tEFt1BExLkA7ARjihdG+/HmfDfzLr+OEF3dkFRvI6glRt30lrrBWQLwXqCJBxcmyUg==",
 } as const;
 
 export interface ProviderSchema {
@@ -39,7 +40,9 @@ export function usedTypes(folder = TERRAFORM): { resources: string[]; dataSource
     .map((path) => readFileSync(join(folder, path), "utf8"))
     .join("\n");
   const used = (word: string): string[] =>
-    [...new Set(Array.from(text.matchAll(new RegExp(`^${word} "(aws_\\w+)"`, "gm")), ([, type]) => type!))].sort();
+    [
+      ...new Set(Array.from(text.matchAll(new RegExp(`^${word} "(aws_\\w+)"`, "gm")), ([, type]) => type!)),
+    ].sort();
   return { resources: used("resource"), dataSources: used("data") };
 }
 
@@ -48,7 +51,8 @@ const folderOf = (type: string): string => type.replace(/^aws_/, "").replaceAll(
 
 export function makeSchema(tarball: string): ProviderSchema {
   const digest = `sha512-${createHash("sha512").update(readFileSync(tarball)).digest("base64")}`;
-  if (digest !== PACKAGE.integrity) throw new Error(`${tarball}: found ${digest}, expected ${PACKAGE.integrity}`);
+  if (digest !== PACKAGE.integrity)
+    throw new Error(`${tarball}: found ${digest}, expected ${PACKAGE.integrity}`);
   const { resources, dataSources } = usedTypes();
   const folders = new Map<string, string>([
     ...resources.map((type): [string, string] => [`resource ${type}`, folderOf(type)]),
@@ -86,7 +90,10 @@ if (process.argv[1] === import.meta.filename) {
       given ??
       join(
         dir,
-        execFileSync("npm", ["pack", "--silent", `${PACKAGE.name}@${PACKAGE.version}`], { cwd: dir, encoding: "utf8" }).trim(),
+        execFileSync("npm", ["pack", "--silent", `${PACKAGE.name}@${PACKAGE.version}`], {
+          cwd: dir,
+          encoding: "utf8",
+        }).trim(),
       );
     writeFileSync(SCHEMA_FILE, `${JSON.stringify(makeSchema(packed))}\n`);
   } finally {

@@ -95,7 +95,9 @@ export async function runGenerate(eventPath: string, options: GenerateCommandOpt
   const topology = readTopology(findTopology(options.topology, options.state));
   const out = options.out ?? topology.pack;
   if (out.startsWith("s3://")) {
-    throw new BadInput(`--out: found ${out}, expected a local directory (a topology with this pack sends it there)`);
+    throw new BadInput(
+      `--out: found ${out}, expected a local directory (a topology with this pack sends it there)`,
+    );
   }
   if (options.seed !== undefined && options.seed.length < SEED_DIGITS_MIN) {
     say(`note: a seed of fewer than ${SEED_DIGITS_MIN} hex digits can be guessed; use it for tests only`);

@@ -424,3 +424,13 @@ export function bucketOfSlot({ buckets }: SlotRuns): Int16Array {
 export function bucketOf(topology: SlotRuns, userId: string): number {
   return bucketOfSlot(topology)[slotOf(userId)]!;
 }
+
+/**
+ * Where a process of this machine listens for `host:port`: $HONGBAO_LISTEN in place of the host, where it is set. In a container the
+ * topology has names under which others find the process, and they may not be known before it runs.
+ */
+export function listenAddress(address: string): { host: string; port: number } {
+  const colon = address.lastIndexOf(":");
+  const host = address.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
+  return { host: globalThis.process.env.HONGBAO_LISTEN || host, port: Number(address.slice(colon + 1)) };
+}

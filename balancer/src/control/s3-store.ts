@@ -10,7 +10,18 @@
  *                                      another stands there ──> Unreachable: ours may have been there before it
  */
 import { randomBytes } from "node:crypto";
-import { askS3, keyUnder, listS3, pause, persistently, s3Place, s3Trouble, Unreachable, type Policy, type S3Answer } from "@hongbao/preprocess";
+import {
+  askS3,
+  keyUnder,
+  listS3,
+  pause,
+  persistently,
+  s3Place,
+  s3Trouble,
+  Unreachable,
+  type Policy,
+  type S3Answer,
+} from "@hongbao/preprocess";
 import type { ControlRecord, ControlStore, PutCondition } from "./store.ts";
 import { checkRecord } from "./store.ts";
 

@@ -52,7 +52,10 @@ t.test("terraform fmt, init, validate and test", { skip }, async (t) => {
     for (const { test_run: run } of messages) {
       if (run?.progress === "complete") t.equal(run.status, "pass", `${run.path} ${run.run}`);
     }
-    t.ok(tested.every(({ code }) => code === 0), diagnostics(messages));
+    t.ok(
+      tested.every(({ code }) => code === 0),
+      diagnostics(messages),
+    );
 
     const topology = messages
       .filter(({ "@testrun": run }) => run === "event")

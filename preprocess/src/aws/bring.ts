@@ -48,7 +48,9 @@ async function bringAll(url: string, dir: string): Promise<void> {
   const place = s3Place(url);
   const keys = await listS3(place.bucket, keyUnder(place, ""), POLICY);
   const prefix = keyUnder(place, "");
-  const names = keys.map((key) => key.slice(prefix.length)).filter((name) => name !== "" && !name.includes("/"));
+  const names = keys
+    .map((key) => key.slice(prefix.length))
+    .filter((name) => name !== "" && !name.includes("/"));
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   for (let from = 0; from < names.length; from += OBJECTS_AT_ONCE) {
     await Promise.all(
@@ -93,7 +95,8 @@ function readIfThere(path: string): Buffer | null {
 export async function sendPack(dir: string, url: string): Promise<void> {
   const place = s3Place(url);
   const names = readdirSync(dir).filter((name) => name !== CHECKSUMS);
-  for (const name of [...names, CHECKSUMS]) await send(place.bucket, keyUnder(place, name), readFileSync(join(dir, name)));
+  for (const name of [...names, CHECKSUMS])
+    await send(place.bucket, keyUnder(place, name), readFileSync(join(dir, name)));
 }
 
 /** The master seed, beside the pack's folder and never in it: `s3://bucket/seed/pack.seed` for `s3://bucket/pack`. */

@@ -42,7 +42,12 @@ export async function discoverInstances(name: string): Promise<Instance[]> {
   });
   let text: string;
   try {
-    const response = await fetch(url, { method: "POST", headers, body, signal: AbortSignal.timeout(ASK_MS_MAX) });
+    const response = await fetch(url, {
+      method: "POST",
+      headers,
+      body,
+      signal: AbortSignal.timeout(ASK_MS_MAX),
+    });
     text = await response.text();
     if (!response.ok) throw new Error(`${response.status} ${text.slice(0, 200)}`);
   } catch (error) {

@@ -36,10 +36,14 @@ export function s3Place(url: string): S3Place {
   return { bucket: hostname, prefix: pathname.replace(/^\/+|\/+$/g, "") };
 }
 
-export const keyUnder = ({ prefix }: S3Place, name: string): string => (prefix === "" ? name : `${prefix}/${name}`);
+export const keyUnder = ({ prefix }: S3Place, name: string): string =>
+  prefix === "" ? name : `${prefix}/${name}`;
 
 /** One request. Errors: Unreachable, when no whole answer came; the request may have been carried out. */
-export async function askS3(bucket: string, { method, key, query = {}, headers = {}, body = "", timeoutMs }: S3Ask): Promise<S3Answer> {
+export async function askS3(
+  bucket: string,
+  { method, key, query = {}, headers = {}, body = "", timeoutMs }: S3Ask,
+): Promise<S3Answer> {
   const region = awsRegion();
   const endpoint = process.env.AWS_ENDPOINT_URL_S3;
   const path = key.split("/").map(encodeUri).join("/");
@@ -53,7 +57,7 @@ export async function askS3(bucket: string, { method, key, query = {}, headers =
     const response = await fetch(url, {
       method,
       headers: signed,
-      ...(method === "PUT" ? { body: body as BodyInit } : {}),
+      ...(method === "PUT" ? { body: Buffer.from(body) } : {}),
       signal: AbortSignal.timeout(timeoutMs),
     });
     const answer = Buffer.from(await response.arrayBuffer());
@@ -82,7 +86,11 @@ export interface Policy {
 }
 
 /** Asks again, bounded, while no answer comes or S3 says that it is not its day. Errors: Unreachable. */
-export async function persistently(bucket: string, ask: Omit<S3Ask, "timeoutMs">, policy: Policy): Promise<S3Answer> {
+export async function persistently(
+  bucket: string,
+  ask: Omit<S3Ask, "timeoutMs">,
+  policy: Policy,
+): Promise<S3Answer> {
   let failure: Unreachable | null = null;
   for (let tries = 0; tries < policy.tries; tries += 1) {
     if (tries > 0) await pause(policy, tries);
@@ -105,7 +113,7 @@ export function pause({ pauseMs }: Policy, tries: number): Promise<void> {
 /** Keys under a prefix, in the order of their code units. Errors: Unreachable. */
 export async function listS3(bucket: string, prefix: string, policy: Policy): Promise<string[]> {
   const keys: string[] = [];
-  for (let token = ""; ; ) {
+  for (let token = ""; ;) {
     const query = { "list-type": "2", prefix, ...(token === "" ? {} : { "continuation-token": token }) };
     const answer = await persistently(bucket, { method: "GET", key: "", query }, policy);
     if (answer.status !== 200) throw s3Trouble(bucket, prefix, answer);
@@ -117,4 +125,5 @@ export async function listS3(bucket: string, prefix: string, policy: Policy): Pr
 }
 
 const ENTITIES: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
-const plain = (xml: string): string => xml.replaceAll(/&(\w+);/g, (all, name: string) => ENTITIES[name] ?? all);
+const plain = (xml: string): string =>
+  xml.replaceAll(/&(\w+);/g, (all, name: string) => ENTITIES[name] ?? all);

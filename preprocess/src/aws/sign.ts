@@ -26,7 +26,16 @@ export function encodeUri(text: string): string {
 }
 
 /** The headers to send, with the signature among them. The URL's path has to be encoded already. */
-export function sign({ method, url, headers, body, service, region, credentials, now = new Date() }: SignedParts) {
+export function sign({
+  method,
+  url,
+  headers,
+  body,
+  service,
+  region,
+  credentials,
+  now = new Date(),
+}: SignedParts) {
   const time = now.toISOString().replaceAll(/[-:]|\.\d{3}/g, "");
   const date = time.slice(0, 8);
   const digest = sha256(body);

@@ -12,7 +12,15 @@ const CREDENTIALS = { accessKeyId: "AKIDFAKE", secretAccessKey: "fake-secret-key
 const REGION = "ap-southeast-1";
 
 /** What befalls a request: before the work is done, or after it. Null: nothing. */
-export type Mishap = "slow-down" | "internal-error" | "conflict" | "lost-before" | "lost-after" | "error-after" | "hang-after" | null;
+export type Mishap =
+  | "slow-down"
+  | "internal-error"
+  | "conflict"
+  | "lost-before"
+  | "lost-after"
+  | "error-after"
+  | "hang-after"
+  | null;
 
 export interface FakeAws {
   url: string;
@@ -25,7 +33,13 @@ export interface FakeAws {
 
 /** Sets the environment so that all AWS clients of this process talk to it, until the test ends. */
 export async function startFakeAws(t: Test): Promise<FakeAws> {
-  const fake: FakeAws = { url: "", objects: new Map(), instances: new Map(), mishap: () => null, requests: 0 };
+  const fake: FakeAws = {
+    url: "",
+    objects: new Map(),
+    instances: new Map(),
+    mishap: () => null,
+    requests: 0,
+  };
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -88,7 +102,15 @@ function isSigned(request: IncomingMessage, url: URL, body: Buffer): boolean {
   const headers = Object.fromEntries(
     names.filter((name) => !own.includes(name)).map((name) => [name, String(request.headers[name])]),
   );
-  const parts = { method: request.method!, url, headers, body, service, region: REGION, credentials: CREDENTIALS };
+  const parts = {
+    method: request.method!,
+    url,
+    headers,
+    body,
+    service,
+    region: REGION,
+    credentials: CREDENTIALS,
+  };
   return sign({ ...parts, now: new Date(time) }).authorization === found;
 }
 
@@ -99,7 +121,11 @@ interface Answer {
 }
 
 function work(fake: FakeAws, request: IncomingMessage, url: URL, key: string, body: Buffer): Answer {
-  const error = (status: number, code: string): Answer => ({ status, headers: {}, body: `<Error><Code>${code}</Code></Error>` });
+  const error = (status: number, code: string): Answer => ({
+    status,
+    headers: {},
+    body: `<Error><Code>${code}</Code></Error>`,
+  });
   const found = fake.objects.get(key);
   if (request.method === "PUT") {
     const { "if-match": match, "if-none-match": none } = request.headers;
@@ -127,13 +153,21 @@ function work(fake: FakeAws, request: IncomingMessage, url: URL, key: string, bo
 }
 
 function discover(fake: FakeAws, body: Buffer, response: ServerResponse): void {
-  const { NamespaceName: namespace, ServiceName: service } = JSON.parse(body.toString()) as Record<string, string>;
+  const { NamespaceName: namespace, ServiceName: service } = JSON.parse(body.toString()) as Record<
+    string,
+    string
+  >;
   const found = fake.instances.get(`${service}.${namespace}`);
   response.writeHead(found ? 200 : 400, { "content-type": "application/x-amz-json-1.1" });
   response.end(
     JSON.stringify(
       found
-        ? { Instances: found.map(({ id, host }) => ({ InstanceId: id, Attributes: { AWS_INSTANCE_IPV4: host } })) }
+        ? {
+            Instances: found.map(({ id, host }) => ({
+              InstanceId: id,
+              Attributes: { AWS_INSTANCE_IPV4: host },
+            })),
+          }
         : { __type: "ServiceNotFound" },
     ),
   );
