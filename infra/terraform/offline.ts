@@ -23,8 +23,8 @@ export interface OfflineTerraform {
   dir: string;
   /** Runs terraform in a folder of the copy. */
   run(folder: string, ...args: string[]): Promise<TerraformRun>;
-  /** Whether the archive's marker is there when something is destroyed; it is unless said otherwise. */
-  setArchived(archived: boolean): void;
+  /** The same, where the archive's marker is missing when something is destroyed. */
+  runUnarchived(folder: string, ...args: string[]): Promise<TerraformRun>;
   remove(): void;
 }
 
@@ -62,7 +62,7 @@ export async function offlineTerraform(): Promise<OfflineTerraform> {
   const bin = join(root, "bin");
   mkdirSync(bin);
   // Stands in for the command line that asks for the archive's marker when an event is destroyed.
-  writeFileSync(join(bin, "aws"), `#!/bin/sh\n[ ! -e '${join(root, "no-archive")}' ]\n`);
+  writeFileSync(join(bin, "aws"), `#!/bin/sh\n[ -z "$NO_ARCHIVE" ]\n`);
   chmodSync(join(bin, "aws"), 0o755);
   const env = {
     PATH: `${bin}:${process.env["PATH"]}`,
@@ -86,11 +86,9 @@ export async function offlineTerraform(): Promise<OfflineTerraform> {
   const attachedEnv = { ...env, TF_REATTACH_PROVIDERS: JSON.stringify(attached) };
   return {
     dir,
-    setArchived: (archived) =>
-      archived
-        ? rmSync(join(root, "no-archive"), { force: true })
-        : writeFileSync(join(root, "no-archive"), ""),
     run: (folder, ...args) => runTerraform(join(dir, folder), args[0] === "init" ? env : attachedEnv, args),
+    runUnarchived: (folder, ...args) =>
+      runTerraform(join(dir, folder), { ...attachedEnv, NO_ARCHIVE: "1" }, args),
     remove: () => {
       running.close();
       rmSync(root, { recursive: true, force: true });

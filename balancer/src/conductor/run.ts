@@ -97,10 +97,22 @@ export async function startController(options: ControllerOptions): Promise<{ sto
     const where = `${address.hostname}:${address.port === "" ? 80 : address.port}`;
     site = startSite(where, handler, () => logger.info({ site: where }, "serving the site"));
   }
+  const { publish } = topology.balancer;
+  const published =
+    publish === undefined
+      ? null
+      : startS3Site({
+          url: publish,
+          rounds: conductor.roundIds,
+          news: conductor,
+          isLeading: () => conductor.lease.leading,
+          onTrouble: (error) => logger.error({ err: error }, "publishing failed; it is tried again"),
+        });
   logger.info({ admin: place.admin, control: topology.control }, "ready");
   return {
     async stop() {
       await services.stop();
+      await published?.stop();
       await site?.stop();
       await users.stop();
       await switches.stop();
