@@ -30,6 +30,7 @@ import { Conductor } from "./conductor.ts";
 import { eventStore, randomKey, Records } from "./records.ts";
 import { adminPages } from "./admin-pages.ts";
 import type { ObedientProcess } from "./pushed-set.ts";
+import { startS3Site } from "./s3-site.ts";
 import { buildSite } from "./site-files.ts";
 import { siteHandler, startSite, type Site } from "./site.ts";
 import { SwitchDesk } from "./switches.ts";

@@ -30,14 +30,15 @@ export async function bringForCommand(command: Command): Promise<void> {
   );
 }
 
-/** The local copy of the topology names the services that are there now. A bucket without any keeps the name to discover. */
+/** The local copy of the topology names the services that are there now. A bucket of which none is found keeps the name. */
 async function nameServices({ path, buckets }: Topology): Promise<void> {
   const text = parse(readFileSync(path, "utf8")) as { buckets: { services: unknown }[] };
   await Promise.all(
     buckets.map(async ({ services }, index) => {
       if (Array.isArray(services)) return;
       const { discover, http, spop, admin } = services;
-      const found = await discoverInstances(discover);
+      // Not every command asks services: one that does says itself that they are missing.
+      const found = await discoverInstances(discover).catch(() => []);
       if (found.length === 0) return;
       text.buckets[index]!.services = found.map(({ id, host }) => ({
         id: id.toLowerCase().slice(0, 32),
