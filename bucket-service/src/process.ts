@@ -2,7 +2,14 @@ import { createServer, type Server } from "node:http";
 import type { Server as NetServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Connection, Pool } from "mysql2/promise";
-import { Unreachable, bucketOfSlot, listenAddress, loadUserTable, slotOf, type Pack } from "@hongbao/preprocess";
+import {
+  Unreachable,
+  bucketOfSlot,
+  listenAddress,
+  loadUserTable,
+  slotOf,
+  type Pack,
+} from "@hongbao/preprocess";
 import { rebuildRoutes } from "./admin/rebuild-routes.ts";
 import { bucketRoutes } from "./admin/routes.ts";
 import { adminServer } from "./admin/server.ts";

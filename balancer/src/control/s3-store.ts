@@ -72,7 +72,7 @@ async function write(parts: {
   const headers = {
     "content-type": "text/plain; charset=utf-8",
     ...("ifNoneMatch" in condition ? { "if-none-match": "*" } : {}),
-    ...("ifMatch" in condition ? { "if-match": condition.ifMatch as string } : {}),
+    ...("ifMatch" in condition ? { "if-match": condition.ifMatch } : {}),
   };
   let unsure = false;
   let failure: unknown = null;

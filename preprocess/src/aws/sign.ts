@@ -67,9 +67,10 @@ export function sign({
     `AWS4${credentials.secretAccessKey}`,
   );
   const signature = createHmac("sha256", key).update(text).digest("hex");
-  const { host: _host, ...sent } = all;
+  // fetch writes this one itself.
+  delete all["host"];
   return {
-    ...sent,
+    ...all,
     authorization: `AWS4-HMAC-SHA256 Credential=${credentials.accessKeyId}/${scope}, SignedHeaders=${names.join(";")}, Signature=${signature}`,
   };
 }
