@@ -2,7 +2,7 @@
  * A cluster from what Terraform planned: its task definitions' commands and environment, and the topology that it rendered, as plain
  * processes on this machine. AWS is a fake; the stores are a local Redis and MySQL; every task has an address of its own on loopback.
  */
-import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { randomBytes, randomInt } from "node:crypto";
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { connect as connectTcp } from "node:net";
@@ -32,6 +32,7 @@ interface Task {
 
 const ROOT = join(import.meta.dirname, "..", "..", "..");
 const NAMESPACE = "spring.hongbao.internal";
+const GRAB = `grab-b0.${NAMESPACE}`;
 const USERS = 40;
 
 export async function runsAsPlanned(t: Test, planned: PlannedResource[]): Promise<void> {
@@ -105,6 +106,48 @@ export async function runsAsPlanned(t: Test, planned: PlannedResource[]): Promis
     words.push(await grab(port, keyOf(fake)!, token));
   }
   t.same([...new Set(words)], ["won"], `${words.length} grabs through TLS and the proxy protocol`);
+  await t.test("restarted part by part in the documented order, while people press", async (t) => {
+    const words = new Map<string, number>();
+    let pressing = true;
+    const press = (async () => {
+      for (let n = 0; pressing; n += 1) {
+        const word = await grab(port, keyOf(fake)!, tokens[n % tokens.length]!);
+        words.set(word, (words.get(word) ?? 0) + 1);
+        // Within the limit of each user.
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    })();
+    for (const part of ["-c0", "-c1", "-persist", "-payout", "-grab"]) {
+      for (const old of running.filter(({ task }) => task.family.endsWith(part))) {
+        const isGrab = part === "-grab";
+        // A service's successor has an address of its own and is ready first; of the others the old one goes first.
+        const host = isGrab ? old.task.host.replace(/(\d+)$/, "1$1") : old.task.host;
+        if (!isGrab) await old.stop();
+        const next = { ...old.task, host };
+        running.push(start(t, next, environment(next), dir));
+        await until(() => isReady(host), running);
+        if (!isGrab) continue;
+        const found = fake.instances.get(GRAB)!;
+        fake.instances.set(GRAB, [...found, { id: `next-${host}`, host }]);
+        await new Promise((resolve) => setTimeout(resolve, 2_500));
+        fake.instances.set(
+          GRAB,
+          fake.instances.get(GRAB)!.filter((each) => each.host !== old.task.host),
+        );
+        await old.stop();
+      }
+    }
+    pressing = false;
+    await press;
+    t.comment(JSON.stringify([...words]));
+    t.same(
+      [...words.keys()].filter((word) => !["won", "ended", "busy", "limited"].includes(word)),
+      [],
+    );
+    const after = [];
+    for (const token of tokens) after.push(await grab(port, keyOf(fake)!, token));
+    t.same([...new Set(after)], ["won"], "every win is still there");
+  });
   t.match(await background(environment(operator), ["status", "--json"]), /"state": ?"ready"/);
   t.match(await background(environment(operator), ["audit", "--json"]), /"ok": ?true/);
 }
@@ -193,36 +236,46 @@ function background(env: NodeJS.ProcessEnv, words: string[]): Promise<string> {
   });
 }
 
-function start(
-  t: Test,
-  task: Task,
-  env: NodeJS.ProcessEnv,
-  dir: string,
-): { family: string; child: ChildProcess; said: () => string } {
+interface Running {
+  task: Task;
+  said: () => string;
+  /** Its exit code; null while it runs. */
+  code: () => number | null;
+  stop: () => Promise<void>;
+}
+
+function start(t: Test, task: Task, env: NodeJS.ProcessEnv, dir: string): Running {
   mkdirSync(join(dir, task.host), { recursive: true });
   const words = task.container.command.map((word) => word.replace("/var/lib/hongbao", dir));
   const child = spawn(join(ROOT, "hongbao"), words, { env, stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
+  let stopping = false;
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding("utf8").on("data", (chunk: string) => (said += chunk));
-  const ended = new Promise((resolve) => child.once("close", resolve));
-  t.teardown(async () => {
+  const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
+  const stop = async (): Promise<void> => {
+    stopping = true;
     child.kill("SIGTERM");
     await ended;
-  });
-  return { family: task.family, child, said: () => said };
+  };
+  t.teardown(stop);
+  return { task, said: () => said, code: () => (stopping ? null : child.exitCode), stop };
 }
 
-async function until(
-  holds: () => Promise<boolean>,
-  running: { family: string; child: ChildProcess; said: () => string }[],
-): Promise<void> {
+async function until(holds: () => Promise<boolean>, running: Running[]): Promise<void> {
   for (;;) {
-    const dead = running.find(({ child }) => child.exitCode !== null);
-    if (dead) throw new Error(`${dead.family} ended with ${dead.child.exitCode}: ${dead.said()}`);
+    const dead = running.find(({ code }) => code() !== null);
+    if (dead) throw new Error(`${dead.task.family} ended with ${dead.code()}: ${dead.said()}`);
     if (await holds()) return;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
+}
+
+async function isReady(host: string): Promise<boolean> {
+  return fetch(`http://${host}:9100/readyz`).then(
+    ({ ok }) => ok,
+    () => false,
+  );
 }
 
 /** The key of round 1, once it is published. */
