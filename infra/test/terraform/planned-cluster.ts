@@ -106,7 +106,7 @@ export async function runsAsPlanned(t: Test, planned: PlannedResource[]): Promis
     words.push(await grab(port, keyOf(fake)!, token));
   }
   t.same([...new Set(words)], ["won"], `${words.length} grabs through TLS and the proxy protocol`);
-  await t.test("restarted part by part in the documented order, while people press", async (t) => {
+  await t.test("restarted part by part in the documented order, while people press", async (step) => {
     const words = new Map<string, number>();
     let pressing = true;
     const press = (async () => {
@@ -139,14 +139,14 @@ export async function runsAsPlanned(t: Test, planned: PlannedResource[]): Promis
     }
     pressing = false;
     await press;
-    t.comment(JSON.stringify([...words]));
-    t.same(
+    step.comment(JSON.stringify([...words]));
+    step.same(
       [...words.keys()].filter((word) => !["won", "ended", "busy", "limited"].includes(word)),
       [],
     );
     const after = [];
     for (const token of tokens) after.push(await grab(port, keyOf(fake)!, token));
-    t.same([...new Set(after)], ["won"], "every win is still there");
+    step.same([...new Set(after)], ["won"], "every win is still there");
   });
   t.match(await background(environment(operator), ["status", "--json"]), /"state": ?"ready"/);
   t.match(await background(environment(operator), ["audit", "--json"]), /"ok": ?true/);

@@ -41,7 +41,10 @@ async function nameServices({ path, buckets }: Topology): Promise<void> {
       const found = await discoverInstances(discover).catch(() => []);
       if (found.length === 0) return;
       text.buckets[index]!.services = found.map(({ id, host }) => ({
-        id: id.toLowerCase().replaceAll(/[^a-z0-9-]/g, "-").slice(0, 32),
+        id: id
+          .toLowerCase()
+          .replaceAll(/[^a-z0-9-]/g, "-")
+          .slice(0, 32),
         http: `${host}:${http}`,
         spop: `${host}:${spop}`,
         admin: `${host}:${admin}`,
