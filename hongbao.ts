@@ -16,6 +16,15 @@ const program = new Command("hongbao")
 
 for (const register of [preprocess, bucketService, balancer, infra]) register(program);
 
+// What stands in S3 is brought first; a local command never gets further than this look at its words.
+program.hook("preAction", async (_, command) => {
+  const args = command.processedArgs as unknown[];
+  const words: unknown[] = [command.opts()["topology"], process.env.HONGBAO_TOPOLOGY, ...args];
+  if (words.some((word) => typeof word === "string" && word.startsWith("s3://"))) {
+    await (await import("@hongbao/preprocess/brought")).bringForCommand(command);
+  }
+});
+
 try {
   await program.parseAsync();
 } catch (error) {

@@ -1,21 +1,17 @@
 /** What every process with a port of its own needs at its edge. */
 import type { Server } from "node:http";
-import { errorCode, Unreachable } from "@hongbao/preprocess";
+import { errorCode, listenAddress, Unreachable } from "@hongbao/preprocess";
 
 const CLOSE_MS_MAX = 2_000;
 
 /** Listens on `host:port`. Throws Unreachable when the address is taken or is not ours. */
 export async function listenOn(server: Server, address: string): Promise<void> {
-  const colon = address.lastIndexOf(":");
-  const host = address.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
+  const { host, port } = listenAddress(address);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) =>
       reject(new Unreachable(`cannot listen on ${address}: ${errorCode(error) || error.message}`)),
     );
-    server.listen(
-      { port: Number(address.slice(colon + 1)), ...(host === "" || host === "*" ? {} : { host }) },
-      resolve,
-    );
+    server.listen({ port, ...(host === "" || host === "*" ? {} : { host }) }, resolve);
   });
 }
 

@@ -2,7 +2,14 @@ import { createServer, type Server } from "node:http";
 import type { Server as NetServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Connection, Pool } from "mysql2/promise";
-import { Unreachable, bucketOfSlot, loadUserTable, slotOf, type Pack } from "@hongbao/preprocess";
+import {
+  Unreachable,
+  bucketOfSlot,
+  listenAddress,
+  loadUserTable,
+  slotOf,
+  type Pack,
+} from "@hongbao/preprocess";
 import { rebuildRoutes } from "./admin/rebuild-routes.ts";
 import { bucketRoutes } from "./admin/routes.ts";
 import { adminServer } from "./admin/server.ts";
@@ -339,13 +346,12 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
 
 /** Listens on `host:port`. Errors: Unreachable when the address is taken or is not ours. */
 export async function listen(server: NetServer, address: string): Promise<void> {
-  const colon = address.lastIndexOf(":");
-  const host = address.slice(0, colon).replace(/^\[|\]$/g, "");
+  const { host, port } = listenAddress(address);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) =>
       reject(new Unreachable(`cannot listen on ${address}: ${error.code ?? error.message}`)),
     );
-    server.listen({ host, port: Number(address.slice(colon + 1)), backlog: 4096 }, resolve);
+    server.listen({ host, port, backlog: 4096 }, resolve);
   });
 }
 

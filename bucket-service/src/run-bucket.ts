@@ -1,4 +1,11 @@
-import { BadInput, findTopology, readTopology, type BucketPlace } from "@hongbao/preprocess";
+import { hostname } from "node:os";
+import {
+  BadInput,
+  findTopology,
+  readTopology,
+  type BucketPlace,
+  type DiscoveredServices,
+} from "@hongbao/preprocess";
 import type { BucketOptions } from "./commands.ts";
 import { startPayout } from "./payout/run.ts";
 import { openFrame, startPersist, startService, type Role, type RunningPart } from "./process.ts";
@@ -43,7 +50,7 @@ function placesOf(
   roles: Role[],
   service: string | undefined,
 ): { role: Role; place: { id: string; admin: string } | ServiceAddress }[] {
-  const services = Array.isArray(bucket.services) ? bucket.services : [];
+  const services = Array.isArray(bucket.services) ? bucket.services : [discoveredPlace(bucket.services)];
   return [
     ...(roles.includes("grab") ? services.map((place) => ({ role: "grab" as const, place })) : []),
     ...(roles.includes("persist")
@@ -51,6 +58,15 @@ function placesOf(
       : []),
     ...(roles.includes("payout") ? bucket.payout.map((place) => ({ role: "payout" as const, place })) : []),
   ].filter(({ place }) => service === undefined || place.id === service);
+}
+
+/** A service that others find by discovery: it listens on its ports, under the name of its machine. */
+function discoveredPlace({ http, spop, admin }: DiscoveredServices): ServiceAddress {
+  const id = `s-${hostname()
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9-]/g, "-")
+    .slice(-24)}`;
+  return { id, http: `0.0.0.0:${http}`, spop: `0.0.0.0:${spop}`, admin: `0.0.0.0:${admin}` };
 }
 
 function stopSignal(): Promise<void> {

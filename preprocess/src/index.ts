@@ -25,3 +25,4 @@ export * from "./generate.ts";
 export * from "./fair.ts";
 export * from "./pack.ts";
 export * from "./user-table.ts";
+export * from "./aws/index.ts";

@@ -1,4 +1,5 @@
 /** `hongbao preprocess plan` and `generate`: from files to reports. */
+import { sendPack, sendSeed } from "./aws/bring.ts";
 import { BadInput } from "./errors.ts";
 import { readEvent } from "./event.ts";
 import { generatePack } from "./generate.ts";
@@ -94,7 +95,9 @@ export async function runGenerate(eventPath: string, options: GenerateCommandOpt
   const topology = readTopology(findTopology(options.topology, options.state));
   const out = options.out ?? topology.pack;
   if (out.startsWith("s3://")) {
-    throw new BadInput(`--out: found ${out}, expected a local directory (copy the pack there afterwards)`);
+    throw new BadInput(
+      `--out: found ${out}, expected a local directory (a topology with this pack sends it there)`,
+    );
   }
   if (options.seed !== undefined && options.seed.length < SEED_DIGITS_MIN) {
     say(`note: a seed of fewer than ${SEED_DIGITS_MIN} hex digits can be guessed; use it for tests only`);
@@ -116,6 +119,11 @@ export async function runGenerate(eventPath: string, options: GenerateCommandOpt
     onProgress: (done) => bar.update(done),
   });
   bar.done();
+  if (options.out === undefined && topology.packFrom !== undefined) {
+    await sendPack(generated.dir, topology.packFrom);
+    const seed = await sendSeed(`${generated.dir}.seed`, topology.packFrom);
+    say(`the pack is at ${topology.packFrom}, its seed at ${seed}`);
+  }
   report(generated, users.records.size, options.json === true);
 }
 

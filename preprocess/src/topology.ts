@@ -1,6 +1,7 @@
 /** The topology file: where buckets, stores, services, balancer, pack and control store are. */
 import { dirname, resolve } from "node:path";
 import { z } from "zod";
+import { localCopy } from "./aws/places.ts";
 import { BadInput } from "./errors.ts";
 import { slotOf, SLOTS } from "./slots.ts";
 import type { FieldPath } from "./yaml-file.ts";
@@ -77,8 +78,10 @@ export interface BalancerPlace {
   url: string;
   admin: string;
   tls?: { cert: string };
-  /** Clients come through a load balancer that tells their addresses by the PROXY protocol, and nobody comes past it. */
+  /** Connections come from a load balancer that says whose they are (proxy protocol, version 2); none comes without. */
   proxyProtocol?: boolean;
+  /** `s3://bucket`: where controllers write the schedule and the start files when the site is elsewhere. */
+  publish?: string;
   /** Where the page and the start files are. */
   site: string;
 }
@@ -87,10 +90,14 @@ export interface Topology {
   /** The file it was read from, absolute. */
   path: string;
   slots: typeof SLOTS;
-  /** An absolute directory or `s3://…`. */
+  /** An absolute directory; that of the local copy when the file says `s3://…`. */
   pack: string;
+  /** The pack's `s3://…`, when it has one; commands bring it before they run (aws/bring.ts). */
+  packFrom?: string;
   /** An absolute directory or `s3://…`. */
   control: string;
+  /** `s3://…`: where the archive goes; its last object is the marker without which Terraform does not destroy. */
+  archive?: string;
   balancer: BalancerPlace;
   controllers: ProcessPlace[];
   buckets: BucketPlace[];
@@ -108,6 +115,9 @@ const address = z
   .string({ error: "host:port" })
   .refine((text) => isAddress(text), { error: "host:port with a port from 1 to 65535" });
 const place = z.string({ error: "a path or s3://…" }).min(1, { error: "a path or s3://…" });
+const s3Place = z
+  .string({ error: "s3://bucket/prefix" })
+  .regex(/^s3:\/\/[a-z0-9.-]{3,63}(\/[A-Za-z0-9._-]+)*$/, { error: "s3://bucket/prefix" });
 const process = mapField({ id, admin: address }, "{ id: …, admin: host:port }");
 const webUrl = urlField(["http:", "https:"], "a URL such as http://127.0.0.1:8080");
 
@@ -183,6 +193,7 @@ const topologySchema = mapField(
     slots: z.literal(SLOTS, { error: String(SLOTS) }),
     pack: place,
     control: place,
+    archive: s3Place.optional(),
     balancer: mapField(
       {
         listen: address,
@@ -193,6 +204,7 @@ const topologySchema = mapField(
           "{ cert: PATH }",
         ).optional(),
         proxyProtocol: z.boolean({ error: "true or false" }).optional(),
+        publish: s3Place.optional(),
         site: webUrl,
       },
       "{ listen, url, admin, site }",
@@ -244,16 +256,20 @@ export function readTopology(path: string): Topology {
   };
   const base = dirname(resolve(path));
   const located = (text: string): string => (text.startsWith("s3://") ? text : resolve(base, text));
-  const { tls, proxyProtocol, ...balancer } = data.balancer;
+  const { tls, proxyProtocol, publish, ...balancer } = data.balancer;
   const topology: Topology = {
     path: resolve(path),
     slots: SLOTS,
-    pack: located(data.pack),
+    ...(data.pack.startsWith("s3://")
+      ? { pack: localCopy(data.pack), packFrom: data.pack }
+      : { pack: located(data.pack) }),
     control: located(data.control),
+    ...(data.archive === undefined ? {} : { archive: data.archive }),
     balancer: {
       ...balancer,
       ...(tls ? { tls: { cert: located(tls.cert) } } : {}),
       ...(proxyProtocol ? { proxyProtocol } : {}),
+      ...(publish === undefined ? {} : { publish }),
     },
     controllers: data.controllers,
     buckets: data.buckets,
@@ -407,4 +423,14 @@ export function bucketOfSlot({ buckets }: SlotRuns): Int16Array {
 /** The index of a user's bucket. */
 export function bucketOf(topology: SlotRuns, userId: string): number {
   return bucketOfSlot(topology)[slotOf(userId)]!;
+}
+
+/**
+ * Where a process of this machine listens for `host:port`: $HONGBAO_LISTEN in place of the host, where it is set. In a container the
+ * topology has names under which others find the process, and they may not be known before it runs.
+ */
+export function listenAddress(address: string): { host: string; port: number } {
+  const colon = address.lastIndexOf(":");
+  const host = address.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
+  return { host: globalThis.process.env.HONGBAO_LISTEN || host, port: Number(address.slice(colon + 1)) };
 }

@@ -14,8 +14,8 @@ const LOOK_MS_MAX = 500;
 
 export interface BucketWatchParts {
   id: string;
-  /** Clients of the bucket's processes; the first that answers is kept. */
-  clients: AdminClient[];
+  /** Clients of the bucket's processes; the first that answers is kept. setClients() may change them. */
+  clients: readonly AdminClient[];
   monotonicMs: () => number;
   /** Whether this controller leads; one that follows looks less often. */
   isLeading?: () => boolean;
@@ -28,6 +28,7 @@ export class BucketWatch {
   readonly #parts: BucketWatchParts;
   readonly #clock = new BucketClock();
   readonly #stopping = new AbortController();
+  #clients: readonly AdminClient[];
   #client = 0;
   #state: AdminState | null = null;
   #reachedAtMs = -Infinity;
@@ -39,6 +40,14 @@ export class BucketWatch {
   constructor(parts: BucketWatchParts) {
     this.id = parts.id;
     this.#parts = parts;
+    this.#clients = parts.clients;
+  }
+
+  /** Processes came or went. */
+  setClients(clients: readonly AdminClient[]): void {
+    if (clients.length === 0) return;
+    this.#clients = clients;
+    this.#client %= clients.length;
   }
 
   /** The last answer, however old. */
@@ -80,10 +89,10 @@ export class BucketWatch {
 
   /** One look; never rejects. A process that cannot reach its Redis knows nothing of the bucket. */
   async look(): Promise<void> {
-    const { clients, monotonicMs } = this.#parts;
+    const { monotonicMs } = this.#parts;
     this.#lookingSinceMs = monotonicMs();
-    for (let tries = 0; tries < clients.length; tries += 1) {
-      const state = await clients[this.#client]!.state().catch(() => null);
+    for (let tries = 0; tries < this.#clients.length; tries += 1) {
+      const state = await this.#clients[this.#client]!.state().catch(() => null);
       if (state !== null && (state.redis === "ok" || this.#state === null)) this.#state = state;
       if (state?.redis === "ok") {
         this.#reachedAtMs = monotonicMs();
@@ -91,7 +100,7 @@ export class BucketWatch {
         this.#clock.saw(state.timeMs, this.#reachedAtMs);
         return;
       }
-      this.#client = (this.#client + 1) % clients.length;
+      this.#client = (this.#client + 1) % this.#clients.length;
     }
     this.#failedAtMs = monotonicMs();
     this.#lookingSinceMs = Infinity;
@@ -102,14 +111,14 @@ export class BucketWatch {
     if (this.#installing.has(round)) return;
     this.#installing.add(round);
     try {
-      const answer = await this.#parts.clients[this.#client]!.putRound(round, installation);
+      const answer = await this.#clients[this.#client]!.putRound(round, installation);
       this.#refusing = false;
       if (answer.ok) this.#remember(round, installation);
       // Another version is in place: look what it is before anything is decided again.
       else await this.look();
     } catch {
       this.#refusing = true;
-      this.#client = (this.#client + 1) % this.#parts.clients.length;
+      this.#client = (this.#client + 1) % this.#clients.length;
     } finally {
       this.#installing.delete(round);
     }
@@ -134,12 +143,11 @@ export class BucketWatch {
 
   /** A process that fails is not the one that is asked next. */
   async #call<T>(work: (client: AdminClient) => Promise<T>): Promise<T> {
-    const { clients } = this.#parts;
     const asked = this.#client;
     try {
-      return await work(clients[asked]!);
+      return await work(this.#clients[asked]!);
     } catch (error) {
-      if (this.#client === asked) this.#client = (asked + 1) % clients.length;
+      if (this.#client === asked) this.#client = (asked + 1) % this.#clients.length;
       throw error;
     }
   }

@@ -77,7 +77,7 @@ export class PushedSet<S extends { v: number }> {
   readonly #kind: SetKind<S>;
   readonly #parts: PushedSetParts<S>;
   readonly #tidy: (set: S) => SetChange<S> | null;
-  readonly #told: Told<S>[];
+  #told: Told<S>[];
   readonly #stopping = new AbortController();
   #record: { set: S; change: LogEntry; text: string; etag: string } | null = null;
   #loggedV = 0;
@@ -93,13 +93,19 @@ export class PushedSet<S extends { v: number }> {
     this.#kind = kind;
     this.#parts = parts;
     this.#tidy = tidy;
-    this.#told = parts.processes.map((process) => ({
-      process,
-      v: -1,
-      set: kind.none,
-      askedAtMs: -Infinity,
-      busy: false,
-    }));
+    this.#told = parts.processes.map((process) => this.#untold(process));
+  }
+
+  #untold(process: ObedientProcess<S>): Told<S> {
+    return { process, v: -1, set: this.#kind.none, askedAtMs: -Infinity, busy: false };
+  }
+
+  /** Processes came or went; what is known of those that stayed is kept. */
+  setProcesses(processes: readonly ObedientProcess<S>[]): void {
+    const nameOf = ({ bucket, id }: ObedientProcess<S>): string => `${bucket}/${id}`;
+    const known = new Map(this.#told.map((told) => [nameOf(told.process), told]));
+    this.#told = processes.map((process) => known.get(nameOf(process)) ?? this.#untold(process));
+    this.#wake();
   }
 
   start(): void {

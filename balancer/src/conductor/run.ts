@@ -25,10 +25,12 @@ import { siteIsElsewhere } from "../haproxy/site-backend.ts";
 import { closeServer, listenOn, stopSignal } from "../listen.ts";
 import { conductorRoutes } from "./admin.ts";
 import { BucketWatch } from "./bucket-watch.ts";
+import { FoundServices } from "./found-services.ts";
 import { Conductor } from "./conductor.ts";
 import { eventStore, randomKey, Records } from "./records.ts";
 import { adminPages } from "./admin-pages.ts";
 import type { ObedientProcess } from "./pushed-set.ts";
+import { startS3Site } from "./s3-site.ts";
 import { buildSite } from "./site-files.ts";
 import { siteHandler, startSite, type Site } from "./site.ts";
 import { SwitchDesk } from "./switches.ts";
@@ -62,12 +64,17 @@ export async function startController(options: ControllerOptions): Promise<{ sto
   const { operator } = readSecrets(topology, ["operator"]);
   const registry = createRegistry({ labels: { role: "controller", id: place.id } });
   const logger = createLogger({ role: "controller", id: place.id }, { registry });
-  const { conductor, buckets, users, switches } = await makeConductor(
+  const services = new FoundServices(topology.buckets);
+  const { conductor, buckets, users, switches, tellDesks } = await makeConductor(
     topology,
     place.id,
     operator,
     logger,
     registry,
+    services,
+  );
+  await services.start(tellDesks, (error) =>
+    logger.warn({ err: error }, "looking for services failed; it is tried again"),
   );
   let site: Site | null = null;
   const admin = adminServer({
@@ -91,9 +98,22 @@ export async function startController(options: ControllerOptions): Promise<{ sto
     const where = `${address.hostname}:${address.port === "" ? 80 : address.port}`;
     site = startSite(where, handler, () => logger.info({ site: where }, "serving the site"));
   }
+  const { publish } = topology.balancer;
+  const published =
+    publish === undefined
+      ? null
+      : startS3Site({
+          url: publish,
+          rounds: conductor.roundIds,
+          news: conductor,
+          isLeading: () => conductor.lease.leading,
+          onTrouble: (error) => logger.error({ err: error }, "publishing failed; it is tried again"),
+        });
   logger.info({ admin: place.admin, control: topology.control }, "ready");
   return {
     async stop() {
+      await services.stop();
+      await published?.stop();
       await site?.stop();
       await users.stop();
       await switches.stop();
@@ -109,11 +129,14 @@ async function makeConductor(
   operatorSecret: string,
   logger: Logger,
   registry: Registry,
+  services: FoundServices,
 ): Promise<{
   conductor: Conductor;
   buckets: BucketWatch[];
   users: UserRulesDesk;
   switches: SwitchDesk;
+  /** Services came or went. */
+  tellDesks: () => void;
 }> {
   const pack = openPack(topology.pack, { verify: false, memoryBytesMax: 0 });
   const { manifest, digest } = pack;
@@ -125,7 +148,7 @@ async function makeConductor(
     (bucket): BucketWatch =>
       new BucketWatch({
         id: bucket.id,
-        clients: adminsOf(bucket).map((admin) =>
+        clients: adminsOf(bucket, services).map((admin) =>
           adminClient({ admin, operatorSecret, timeoutMs: ADMIN_MS_MAX }),
         ),
         monotonicMs,
@@ -185,20 +208,33 @@ async function makeConductor(
   ): ObedientProcess<S>[] =>
     topology.buckets.flatMap((bucket) =>
       roles
-        .flatMap((role) => placesOf(bucket, role))
+        .flatMap((role) => (role === "services" ? services.of(bucket) : bucket[role]))
         .map(({ id, admin }) => ({
           bucket: bucket.id,
           id,
           client: client({ admin, operatorSecret, timeoutMs: ADMIN_MS_MAX }),
         })),
     );
-  const users = new UserRulesDesk({ ...pushed, processes: processes(usersClient, ["services", "payout"]) });
+  const ruled = () => processes(usersClient, ["services", "payout"]);
+  const switched = () => processes(switchesClient, ["services", "persist", "payout"]);
+  const users = new UserRulesDesk({ ...pushed, processes: ruled() });
   const switches: SwitchDesk = new SwitchDesk({
     ...pushed,
-    processes: processes(switchesClient, ["services", "persist", "payout"]),
+    processes: switched(),
     buckets: topology.buckets.map(({ id }) => id),
   });
-  return { conductor, buckets, users, switches };
+  const tellDesks = (): void => {
+    users.setProcesses(ruled());
+    switches.setProcesses(switched());
+    topology.buckets.forEach((bucket, index) =>
+      buckets[index]!.setClients(
+        adminsOf(bucket, services).map((admin) =>
+          adminClient({ admin, operatorSecret, timeoutMs: ADMIN_MS_MAX }),
+        ),
+      ),
+    );
+  };
+  return { conductor, buckets, users, switches, tellDesks };
 }
 
 const AROUND_MS = 3_600_000;
@@ -222,17 +258,7 @@ export function hourIn(timezone: string, nowMs: number): number {
 
 type PushedRole = "services" | "persist" | "payout";
 
-function placesOf(bucket: BucketPlace, role: PushedRole): { id: string; admin: string }[] {
-  const places = bucket[role];
-  return Array.isArray(places) ? places : [];
-}
-
-/** Services first; persist knows its bucket as well when all of them are gone. Throws BadInput. */
-function adminsOf({ id, services, persist }: BucketPlace): string[] {
-  if (!Array.isArray(services)) {
-    throw new BadInput(
-      `topology: bucket ${id}: found services by discovery ("${services.discover}"), expected a list: the controller cannot ask a registry yet`,
-    );
-  }
-  return [...services, ...persist].map(({ admin }) => admin);
+/** Services first; persist knows its bucket as well when all of them are gone. */
+function adminsOf(bucket: BucketPlace, services: FoundServices): string[] {
+  return [...services.of(bucket), ...bucket.persist].map(({ admin }) => admin);
 }

@@ -20,7 +20,7 @@ import {
   type SwitchSet,
   type SwitchSetting,
 } from "@hongbao/preprocess";
-import { PushedSet, type PushedSetParts, type SetChange } from "./pushed-set.ts";
+import { PushedSet, type ObedientProcess, type PushedSetParts, type SetChange } from "./pushed-set.ts";
 
 const kind = {
   record: "switches",
@@ -66,6 +66,9 @@ export class SwitchDesk {
   }
   stop(): Promise<void> {
     return this.#set.stop();
+  }
+  setProcesses(processes: readonly ObedientProcess<SwitchSet>[]): void {
+    this.#set.setProcesses(processes);
   }
   get set(): SwitchSet {
     return this.#set.set;

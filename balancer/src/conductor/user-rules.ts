@@ -2,7 +2,7 @@
 import { changeRules, NO_RULES, type UserRule, type UserRuleSet } from "@hongbao/bucket-service";
 import { BadInput } from "@hongbao/preprocess";
 import { z } from "zod";
-import { PushedSet, type PushedSetParts } from "./pushed-set.ts";
+import { PushedSet, type ObedientProcess, type PushedSetParts } from "./pushed-set.ts";
 
 const kind = {
   record: "users",
@@ -29,6 +29,9 @@ export class UserRulesDesk {
   }
   stop(): Promise<void> {
     return this.#rules.stop();
+  }
+  setProcesses(processes: readonly ObedientProcess<UserRuleSet>[]): void {
+    this.#rules.setProcesses(processes);
   }
 
   /** The rules as they shall be, and what each process obeys; null for one that does not answer. */

@@ -1,22 +1,22 @@
 import { STOCK_HEADER } from "@hongbao/bucket-service";
 import type { BucketPlace, ServicePlace } from "@hongbao/preprocess";
-import { BadInput } from "@hongbao/preprocess";
 import { answerIf } from "./answers.ts";
 import { crowdRules, learnWindow, learnWindowFromHeader, noSecondPassRules, queueRules } from "./crowd.ts";
 import { MAPS } from "./maps.ts";
 import { POLICY } from "./policy.ts";
+import { noSlots, slotServices, type Slots } from "./slots.ts";
 import { askAgents, isUnanswered, secondPassRules, stockSeen, windowTold } from "./spoe.ts";
 
-/** A bucket whose services stand in the topology. */
-export type ListedBucket = BucketPlace & { services: ServicePlace[] };
+/** A service as the configuration names it; `free` is set where it is a place for one that is found later. */
+export type ListedService = ServicePlace & { free?: boolean };
 
-/** Throws BadInput for a bucket whose services only a registry knows. */
-export function listedBucket(bucket: BucketPlace): ListedBucket {
-  const { id, services } = bucket;
-  if (Array.isArray(services)) return { ...bucket, services };
-  throw new BadInput(
-    `topology: bucket ${id}: found services by discovery ("${services.discover}"), expected a list: the balancer cannot ask a registry yet`,
-  );
+export type ListedBucket = Omit<BucketPlace, "services"> & { services: ListedService[]; discovered: boolean };
+
+/** A bucket's services: those of the topology, or the places of those that service discovery finds. */
+export function listedBucket(bucket: BucketPlace, slots: Slots = noSlots()): ListedBucket {
+  const { services } = bucket;
+  if (Array.isArray(services)) return { ...bucket, services, discovered: false };
+  return { ...bucket, services: slotServices(services, slots), discovered: true };
 }
 
 /**
@@ -119,7 +119,7 @@ export function roundsAcl(name: string, rounds: number[]): string[] {
   return lines;
 }
 
-function serverLines({ services }: ListedBucket): string[] {
+function serverLines({ services, discovered }: ListedBucket): string[] {
   return [
     "balance leastconn",
     "http-reuse always",
@@ -130,12 +130,15 @@ function serverLines({ services }: ListedBucket): string[] {
     "option httpchk GET /readyz",
     "http-check expect status 200",
     `default-server check inter ${POLICY.checkMs}ms fastinter ${POLICY.checkFastMs}ms downinter ${POLICY.checkMs}ms fall ${POLICY.checkFailures} rise 1 maxconn ${POLICY.requestsPerServerMax}`,
-    ...services.map(serverLine),
+    ...services.map((service) => serverLine(service, discovered)),
   ];
 }
 
 /** Whether a service is ready is asked on its admin port, which the public one knows nothing of. */
-function serverLine({ id, http, admin }: ServicePlace): string {
+function serverLine({ id, http, admin, free }: ListedService, discovered: boolean): string {
   const colon = admin.lastIndexOf(":");
-  return `server ${id} ${http} addr ${admin.slice(0, colon)} port ${admin.slice(colon + 1)}`;
+  const port = `port ${admin.slice(colon + 1)}`;
+  // The address of a place may change; then it has to count for the check, too.
+  if (discovered) return `server ${id} ${http} ${port}${free === true ? " disabled" : ""}`;
+  return `server ${id} ${http} addr ${admin.slice(0, colon)} ${port}`;
 }

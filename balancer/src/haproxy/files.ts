@@ -6,6 +6,8 @@ export const CONFIG = "haproxy.cfg";
 export const CONFIG_DRAFT = "haproxy.cfg.new";
 export const KNOWN = "known.json";
 export const KNOWN_SWITCHES = "switches.json";
+/** Services that were found last (slots.ts). */
+export const FOUND = "found.json";
 
 /** Writes a file in one step: HAProxy and a restarted `balancer run` read the old one or the new one, never a half. */
 export function writeWhole(dir: string, name: string, text: string): void {

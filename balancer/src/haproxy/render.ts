@@ -16,6 +16,7 @@ import { cookieAttributes, corsRules, pageOrigin } from "./cors.ts";
 import { limitTables, STRANGERS_BACKEND, strangersBackend, turnAway, userLimit } from "./limits.ts";
 import { MAPS } from "./maps.ts";
 import { POLICY } from "./policy.ts";
+import type { Slots } from "./slots.ts";
 import { siteBackend, siteIsElsewhere } from "./site-backend.ts";
 import { agentsBackend, spoeFile } from "./spoe.ts";
 import { globalVariableLines, SHUT, STANDARD_VARIABLES, type SwitchVariables } from "./switched.ts";
@@ -38,6 +39,8 @@ export interface RenderOptions {
   door?: Door;
   /** What switches say at this moment, for a HAProxy that starts. */
   variables?: SwitchVariables;
+  /** Places of the services that service discovery found, by bucket. */
+  slots?: ReadonlyMap<string, Slots>;
 }
 
 /** Environment variables of the HAProxy process that hold the keys of the users' tokens. */
@@ -64,7 +67,7 @@ export function render(
   options: RenderOptions = {},
 ): string {
   const rounds = manifest?.rounds ?? [];
-  const buckets = topology.buckets.map(listedBucket);
+  const buckets = topology.buckets.map((bucket) => listedBucket(bucket, options.slots?.get(bucket.id)));
   const spoe = options.door === "http" ? null : spoeFile(buckets).name;
   const sections: Section[] = [
     { head: "global", lines: globalLines(options) },

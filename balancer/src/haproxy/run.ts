@@ -16,6 +16,7 @@ import {
   type Topology,
 } from "@hongbao/preprocess";
 import { closeServer, listenOn, stopSignal } from "../listen.ts";
+import { Finder } from "./finder.ts";
 import { Feed, type FeedPlan } from "./feed.ts";
 import { CONFIG, CONFIG_DRAFT, writeWhole } from "./files.ts";
 import { MAPS, mapText, pushedMaps, slotsMap } from "./maps.ts";
@@ -23,6 +24,7 @@ import { Master, type HaproxyKeys } from "./master.ts";
 import { roundsView } from "./news.ts";
 import { connectionsFor } from "./policy.ts";
 import { render, TOKEN_KEY, TOKEN_KEY_PREVIOUS, type RenderOptions } from "./render.ts";
+import { SLOTS_MAX } from "./slots.ts";
 import { SPOP_KEY, spoeFile } from "./spoe.ts";
 import { STANDARD_VARIABLES, switchView, type SwitchVariables } from "./switched.ts";
 
@@ -61,13 +63,25 @@ export async function startBalancer(options: RunOptions): Promise<RunningBalance
   mkdirSync(join(dir, "maps"), { recursive: true, mode: 0o700 });
   /** The topology that HAProxy runs with. */
   const used = { topology };
+  const finder: Finder = new Finder({
+    dir,
+    topology,
+    withAgents: chosen.door !== "http",
+    runtime: () => (master.running ? master.runtime : null),
+    onTrouble: (what, error) => logger.warn({ err: error }, `${what} failed; it is tried again`),
+  });
+  await finder.start();
+  const found = { ...chosen, slots: finder.slots };
 
-  const master = new Master({
+  const master: Master = new Master({
     dir,
     keys: readKeys(topology),
     onLine: (line) => logger.info({ haproxy: line }, "haproxy says"),
     onDeath: (how, waitMs) => logger.error({ how, waitMs }, "haproxy ended; it is started again"),
-    onUp: () => void feed.compare(),
+    onUp: () => {
+      finder.compareSoon();
+      void feed.compare();
+    },
   });
   const feed: Feed = new Feed({
     id: `${hostname()} ${topology.balancer.listen}`,
@@ -76,16 +90,17 @@ export async function startBalancer(options: RunOptions): Promise<RunningBalance
     operatorSecret: operator,
     plan: planOf(topology),
     runtime: () => (master.running ? master.runtime : null),
-    onVariables: (variables) => writeConfig(dir, used.topology, chosen, CONFIG, variables),
+    onVariables: (variables) => writeConfig(dir, used.topology, found, CONFIG, variables),
     onTrouble: (what, error) => logger.warn({ err: error }, `${what} failed; it is tried again`),
   });
-  writeFiles(dir, topology, chosen, CONFIG, feed.variables);
-  const reload = reloader({ path, dir, chosen, used, master, feed, registry, logger });
+  writeFiles(dir, topology, found, CONFIG, feed.variables);
+  const reload = reloader({ path, dir, chosen: found, used, master, feed, registry, logger });
   const admin = await startAdmin({ topology, operator, master, feed, registry, logger, reload });
   try {
     await feed.start();
     await master.start();
   } catch (error) {
+    await finder.stop();
     await feed.stop();
     await closeServer(admin);
     throw error;
@@ -94,6 +109,7 @@ export async function startBalancer(options: RunOptions): Promise<RunningBalance
   return {
     reload,
     async stop() {
+      await finder.stop();
       await feed.stop();
       await master.stop();
       await closeServer(admin);
@@ -101,7 +117,7 @@ export async function startBalancer(options: RunOptions): Promise<RunningBalance
   };
 }
 
-type Choice = Pick<RenderOptions, "threads" | "door">;
+type Choice = Pick<RenderOptions, "threads" | "door" | "slots">;
 
 /** What the options of `balancer run|render` choose of HAProxy. Throws BadInput. */
 export function readChoice({ threads, door }: { threads?: string; door?: string }): Choice {
@@ -155,7 +171,10 @@ function filesMax(): number {
 }
 
 function serversOf({ buckets }: Topology): number {
-  return buckets.reduce((sum, { services }) => sum + (Array.isArray(services) ? services.length : 0), 1);
+  return buckets.reduce(
+    (sum, { services }) => sum + (Array.isArray(services) ? services.length : SLOTS_MAX),
+    1,
+  );
 }
 
 /** Maps first, so that whoever reads the configuration finds them. What was pushed into the maps before stays. */

@@ -67,7 +67,7 @@ const VALUES: Record<(typeof GRAB_ARGUMENTS)[number], string> = {
 };
 
 const engineOf = (bucket: string): string => `spoe_${bucket}`;
-const agentsOf = (bucket: string): string => `agents_${bucket}`;
+export const agentsOf = (bucket: string): string => `agents_${bucket}`;
 
 /** What SPOE wants in a file of its own; one scope for each bucket. */
 export interface SpoeFile {
@@ -120,7 +120,13 @@ export function windowTold(bucket: string): { value: string; isThere: string; se
 }
 
 /** The backend of a bucket's agents. */
-export function agentsBackend({ id, services }: { id: string; services: readonly ServicePlace[] }): {
+export function agentsBackend({
+  id,
+  services,
+}: {
+  id: string;
+  services: readonly (ServicePlace & { free?: boolean })[];
+}): {
   head: string;
   lines: string[];
 } {
@@ -137,7 +143,7 @@ export function agentsBackend({ id, services }: { id: string; services: readonly
       // A service that hangs keeps its connections: they would go on taking questions, were they not shut down with it.
       // One that is gone is found out by the first questions that need a connection.
       `default-server check inter ${POLICY.checkMs}ms fastinter ${POLICY.checkFastMs}ms downinter ${POLICY.checkMs}ms fall ${POLICY.checkFailures} rise 1 observe layer4 error-limit 2 on-error mark-down on-marked-down shutdown-sessions`,
-      ...services.map((service) => `server ${service.id} ${service.spop}`),
+      ...services.map(({ id, spop, free }) => `server ${id} ${spop}${free === true ? " disabled" : ""}`),
     ],
   };
 }

@@ -190,12 +190,6 @@ t.test("slots: each once, to its bucket", (t) => {
 });
 
 t.test("what it cannot do it refuses", (t) => {
-  const [first] = topology.buckets;
-  const discovered = {
-    ...topology,
-    buckets: [{ ...first!, services: { discover: "b0.svc", http: 1, spop: 2, admin: 3 } }],
-  };
-  t.throws(() => render(discovered), { exitCode: 2, message: /bucket b0.*b0\.svc/ });
   t.throws(() => render(topology, null, { threads: 0 }), { exitCode: 2, message: /threads: found 0/ });
   t.throws(() => render(topology, null, { connectionsMax: 1.5 }), { exitCode: 2, message: /1\.5/ });
   t.end();

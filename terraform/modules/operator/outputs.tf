@@ -1,0 +1,4 @@
+output "family" {
+  description = "Task definition for `aws ecs run-task`."
+  value       = module.process.family
+}

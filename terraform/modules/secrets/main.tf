@@ -1,0 +1,35 @@
+# The cluster's secrets, made once when they are first applied and written without passing through the state: the random value
+# goes in by a write-only argument and is read back, so a later apply (one more bucket) meets the same value.
+# Names end in a random suffix and are deleted at once, so the next apply of the day meets no name that is taken.
+# Cost: 0.40 USD a secret and month.
+
+locals {
+  made = toset([for name in var.names : name if !contains(keys(var.existing), name)])
+}
+
+data "aws_secretsmanager_random_password" "this" {
+  for_each            = local.made
+  password_length     = 40
+  exclude_punctuation = true
+}
+
+resource "aws_secretsmanager_secret" "this" {
+  for_each                = local.made
+  name_prefix             = "${var.name}/${each.key}-"
+  description             = "Hongbao ${each.key}"
+  kms_key_id              = var.kms_key_arn
+  recovery_window_in_days = 0
+}
+
+resource "aws_secretsmanager_secret_version" "this" {
+  for_each                 = local.made
+  secret_id                = aws_secretsmanager_secret.this[each.key].id
+  secret_string_wo         = data.aws_secretsmanager_random_password.this[each.key].random_password
+  secret_string_wo_version = var.generation
+}
+
+data "aws_secretsmanager_secret_version" "store" {
+  for_each   = toset(["redis", "mysql"])
+  secret_id  = aws_secretsmanager_secret.this[each.key].id
+  depends_on = [aws_secretsmanager_secret_version.this]
+}

@@ -1,0 +1,97 @@
+# One bucket: its stores are durable, encrypted and its own.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  id        = "b7"
+  namespace = "spring.hongbao.internal"
+  passwords = { redis = "redis-password-0000", mysql = "mysql-password-0000" }
+  redis     = { node_type = "cache.r7g.large" }
+  mysql     = { instance_class = "db.r7g.large", storage_gb = 100 }
+  grab      = { count = 12, cpu = 2048, memory = 4096 }
+  persist   = { count = 1, cpu = 1024, memory = 2048 }
+  payout    = { count = 1, cpu = 512, memory = 1024 }
+  common = {
+    name                    = "hb-spring"
+    suffix                  = "2702051200001234"
+    region                  = "ap-southeast-1"
+    vpc_id                  = "vpc-0"
+    subnet_ids              = ["subnet-0", "subnet-1"]
+    namespace_id            = "ns-0"
+    cluster_arn             = "arn:aws:ecs:ap-southeast-1:123456789012:cluster/hb-spring"
+    role_security_group_ids = { load-balancer = "sg-load-balancer", balancer = "sg-balancer", controller = "sg-controller", operator = "sg-operator", monitoring = "sg-monitoring" }
+    kms_key_arn             = "arn:aws:kms:ap-southeast-1:123456789012:key/0000"
+    images                  = { node = "node:1", haproxy = "haproxy:1" }
+    repository_arns         = ["arn:aws:ecr:ap-southeast-1:123456789012:repository/hongbao/node"]
+    cpu_architecture        = "X86_64"
+    environment             = { HONGBAO_TOPOLOGY = "s3://control/topology.yaml" }
+    secret_variables        = { HONGBAO_REDIS = "arn:aws:secretsmanager:ap-southeast-1:123456789012:secret:redis" }
+    read_statements         = [{ Effect = "Allow", Action = "s3:GetObject", Resource = "arn:aws:s3:::control/pack/*" }]
+    log_retention_days      = 30
+    deletion_protection     = true
+  }
+}
+
+run "bucket" {
+  module {
+    source = "./modules/bucket"
+  }
+
+  assert {
+    condition     = aws_elasticache_replication_group.this.durability == "sync" && aws_elasticache_replication_group.this.cluster_mode == "enabled" && aws_elasticache_replication_group.this.multi_az_enabled
+    error_message = "Redis answers a write when it is durable in two zones."
+  }
+
+  assert {
+    condition     = aws_elasticache_replication_group.this.transit_encryption_mode == "required" && aws_elasticache_replication_group.this.at_rest_encryption_enabled && aws_elasticache_replication_group.this.num_node_groups == 1
+    error_message = "Redis is encrypted in flight and at rest, and all keys of a bucket are in one shard."
+  }
+
+  assert {
+    condition     = aws_db_instance.this.multi_az && aws_db_instance.this.storage_encrypted && !aws_db_instance.this.publicly_accessible && startswith(aws_db_instance.this.engine_version, "8.4")
+    error_message = "MySQL 8.4 in two zones, encrypted, not public."
+  }
+
+  assert {
+    condition     = anytrue([for parameter in aws_db_parameter_group.this.parameter : parameter.name == "require_secure_transport" && parameter.value == "ON"])
+    error_message = "MySQL takes TLS only."
+  }
+
+  assert {
+    condition     = aws_db_instance.this.deletion_protection && !aws_db_instance.this.skip_final_snapshot && aws_db_instance.this.final_snapshot_identifier == "hb-spring-b7-2702051200001234"
+    error_message = "MySQL is protected, and its last snapshot has a name that no other apply has."
+  }
+
+  assert {
+    condition     = alltrue([for rule in aws_vpc_security_group_ingress_rule.this : rule.cidr_ipv4 == null && rule.from_port == rule.to_port && rule.ip_protocol == "tcp"])
+    error_message = "Nothing of a bucket is reached by address, only by role, and one port each."
+  }
+
+  assert {
+    condition = alltrue([
+      for rule in aws_vpc_security_group_ingress_rule.this : contains([aws_security_group.processes.id, "sg-operator"], rule.referenced_security_group_id)
+      if rule.security_group_id == aws_security_group.redis.id || rule.security_group_id == aws_security_group.mysql.id
+    ])
+    error_message = "The stores are reached by their own bucket's processes and by operators only."
+  }
+
+  assert {
+    condition = alltrue([
+      for rule in aws_vpc_security_group_ingress_rule.this : contains(["sg-controller", "sg-operator", "sg-monitoring", "sg-balancer"], rule.referenced_security_group_id)
+      if rule.from_port == 9100
+    ])
+    error_message = "Admin ports are reached from inside only."
+  }
+
+  assert {
+    condition     = alltrue([for flow in local.flows : flow.from != "sg-load-balancer"])
+    error_message = "The load balancer reaches HAProxy only."
+  }
+
+  assert {
+    condition     = output.topology.services.discover == "grab-b7.spring.hongbao.internal" && output.topology.redis.cluster && output.topology.redis.tls && output.topology.mysql.tls
+    error_message = "Services are found by name; stores are asked in the way that they are made."
+  }
+}
