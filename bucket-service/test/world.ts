@@ -91,8 +91,8 @@ const envelopes = `
 
 /** Switches as they are, but for the limit: tests press faster than people. */
 function limitUser(switches: LiveSwitches, perSecond: number): void {
-  const { get } = Object.getOwnPropertyDescriptor(LiveSwitches.prototype, "current")!;
-  const current = (): SwitchValues => ({ ...(get!.call(switches) as SwitchValues), limitUser: perSecond });
+  const real = Object.getOwnPropertyDescriptor(LiveSwitches.prototype, "current")!;
+  const current = (): SwitchValues => ({ ...(real.get!.call(switches) as SwitchValues), limitUser: perSecond });
   Object.defineProperty(switches, "current", { get: current });
 }
 

@@ -62,13 +62,14 @@ t.test("a round moved near opens on time: key in every bucket, then in the start
   });
   t.match(moved, {
     status: 200,
-    json: { round: { opensAtMs, closesAtMs: opensAtMs + 600_000, v: 2, state: "scheduled" } },
+    json: { round: { opensAtMs, closesAtMs: opensAtMs + 600_000, state: "scheduled" } },
   });
   await eventually(async () => (await startFile(cluster, 1)).key !== null);
   t.ok(Date.now() >= opensAtMs, "not before its time");
   const { key } = await startFile(cluster, 1);
   t.match(key, /^[A-Za-z0-9_-]{22,}$/);
-  for (const bucket of cluster.buckets) t.match(bucket.rounds.get(1), { v: 3, key, opensAtMs });
+  // How many versions that took is the controller's matter: it writes one more where a bucket had another one.
+  for (const bucket of cluster.buckets) t.match(bucket.rounds.get(1), { key, opensAtMs });
   t.match(await roundOf(cluster, 1), {
     state: "open",
     published: true,

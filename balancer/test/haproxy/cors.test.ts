@@ -67,7 +67,9 @@ t.test("the page's origin may read every answer, whoever gives it, and no other 
       .flat()
       .map((service) => service.stop()),
   );
-  const busy = await ask(rig.port, "/v1/wins", { headers: own });
+  // A connection to a service that has just gone may take one request along without an answer.
+  const again = (): Promise<Answer> => ask(rig.port, "/v1/wins", { headers: own });
+  const busy = await again().catch(again);
   t.match(busy, { status: 503, headers: { ...READABLE, "retry-after": "1" } }, "HAProxy's own error");
 });
 

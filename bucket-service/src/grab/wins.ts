@@ -115,12 +115,14 @@ export class WinsReader {
       this.#fromMysql(users, round),
     ]);
     const complete = fromMysql !== null && fromRedis !== null;
+    // Redis has the wins of everybody; with none of a user there, MySQL's word is wanted all the same.
+    const redisKnows = fromRedis !== null && ack === "journal";
     const most = this.#rounds.find(({ id }) => id === round)?.perUser ?? Infinity;
     for (const { user, done } of batch) {
       const stored = fromMysql?.get(user) ?? [];
       const wins = merged(fromRedis?.get(user) ?? [], stored);
       if (ack === "settling" && wins.length > stored.length) done({ wins: [], complete: false });
-      else done({ wins, complete: complete || wins.length >= most });
+      else done({ wins, complete: complete || wins.length >= most || (redisKnows && wins.length > 0) });
     }
   }
 

@@ -1,6 +1,6 @@
 /**
  * The little of S3 that the cluster uses: get, put on a condition, list. One request a call; who calls decides what is asked
- * again. By hand and not by the SDK, which is a hundred packages for three requests (docs/decisions/0021).
+ * again. By hand and not by the SDK, which is a hundred packages for three requests (docs/decisions/0023).
  */
 import { Unreachable } from "../errors.ts";
 import { awsCredentials, awsRegion } from "./credentials.ts";
