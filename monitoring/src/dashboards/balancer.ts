@@ -35,7 +35,7 @@ export const balancer: DashboardSpec = {
           width: 4,
           warn: 500,
           bad: 2000,
-          queries: [{ expr: `sum(haproxy_backend_current_queue{proxy=~"bucket_.*"})`, legend: "queue" }],
+          queries: [{ expr: `sum(haproxy_backend_current_queue{proxy=~"bucket_[^:].*"})`, legend: "queue" }],
         },
         {
           kind: "stat",
@@ -46,7 +46,7 @@ export const balancer: DashboardSpec = {
           bad: 1,
           below: true,
           queries: [
-            { expr: `sum(haproxy_server_status{proxy=~"bucket_.*", state="UP"})`, legend: "servers" },
+            { expr: `sum(haproxy_server_status{proxy=~"bucket_[^:].*", state="UP"})`, legend: "servers" },
           ],
         },
         {
@@ -96,7 +96,7 @@ export const balancer: DashboardSpec = {
           queries: [
             { expr: `sum(rate(haproxy_frontend_http_requests_total{proxy="public"}${RATE}))`, legend: "all" },
             {
-              expr: `sum(rate(haproxy_frontend_http_requests_total{proxy="public"}${RATE})) - sum(rate(haproxy_backend_http_requests_total{proxy=~"bucket_.*|site"}${RATE}))`,
+              expr: `sum(rate(haproxy_frontend_http_requests_total{proxy="public"}${RATE})) - sum(rate(haproxy_backend_http_requests_total{proxy=~"bucket_[^:].*|site"}${RATE}))`,
               legend: "answered at once",
             },
           ],
@@ -181,7 +181,7 @@ export const balancer: DashboardSpec = {
           width: 8,
           queries: [
             {
-              expr: `sum by (proxy) (rate(haproxy_backend_http_requests_total{proxy=~"bucket_.*"}${RATE}))`,
+              expr: `sum by (proxy) (rate(haproxy_backend_http_requests_total{proxy=~"bucket_[^:].*"}${RATE}))`,
               legend: "{{proxy}}",
             },
           ],
@@ -196,7 +196,7 @@ export const balancer: DashboardSpec = {
           bad: 2000,
           queries: [
             {
-              expr: `sum by (proxy) (haproxy_backend_current_queue{proxy=~"bucket_.*"})`,
+              expr: `sum by (proxy) (haproxy_backend_current_queue{proxy=~"bucket_[^:].*"})`,
               legend: "{{proxy}}",
             },
           ],
@@ -209,7 +209,7 @@ export const balancer: DashboardSpec = {
           width: 8,
           queries: [
             {
-              expr: `max by (proxy) (haproxy_backend_response_time_average_seconds{proxy=~"bucket_.*|site"})`,
+              expr: `max by (proxy) (haproxy_backend_response_time_average_seconds{proxy=~"bucket_[^:].*|site"})`,
               legend: "{{proxy}}",
             },
           ],
@@ -222,7 +222,7 @@ export const balancer: DashboardSpec = {
           width: 8,
           queries: [
             {
-              expr: `haproxy_server_check_duration_seconds{proxy=~"bucket_.*"}`,
+              expr: `haproxy_server_check_duration_seconds{proxy=~"bucket_[^:].*"}`,
               legend: "{{proxy}} {{server}}",
             },
           ],
@@ -235,11 +235,11 @@ export const balancer: DashboardSpec = {
           width: 8,
           queries: [
             {
-              expr: `sum by (proxy) (rate(haproxy_backend_bytes_in_total{proxy=~"bucket_.*|agents_.*"}${RATE}))`,
+              expr: `sum by (proxy) (rate(haproxy_backend_bytes_in_total{proxy=~"bucket_[^:].*|agents_.*"}${RATE}))`,
               legend: "{{proxy}} to",
             },
             {
-              expr: `sum by (proxy) (rate(haproxy_backend_bytes_out_total{proxy=~"bucket_.*|agents_.*"}${RATE}))`,
+              expr: `sum by (proxy) (rate(haproxy_backend_bytes_out_total{proxy=~"bucket_[^:].*|agents_.*"}${RATE}))`,
               legend: "{{proxy}} from",
             },
           ],
@@ -254,11 +254,11 @@ export const balancer: DashboardSpec = {
           warn: 1,
           queries: [
             {
-              expr: `sum by (proxy) (rate(haproxy_backend_retry_warnings_total{proxy=~"bucket_.*"}${RATE}))`,
+              expr: `sum by (proxy) (rate(haproxy_backend_retry_warnings_total{proxy=~"bucket_[^:].*"}${RATE}))`,
               legend: "{{proxy}} retries",
             },
             {
-              expr: `sum by (proxy) (rate(haproxy_backend_connection_errors_total{proxy=~"bucket_.*|agents_.*"}${RATE}))`,
+              expr: `sum by (proxy) (rate(haproxy_backend_connection_errors_total{proxy=~"bucket_[^:].*|agents_.*"}${RATE}))`,
               legend: "{{proxy}} errors",
             },
           ],
