@@ -92,7 +92,10 @@ const envelopes = `
 /** Switches as they are, but for the limit: tests press faster than people. */
 function limitUser(switches: LiveSwitches, perSecond: number): void {
   const real = Object.getOwnPropertyDescriptor(LiveSwitches.prototype, "current")!;
-  const current = (): SwitchValues => ({ ...(real.get!.call(switches) as SwitchValues), limitUser: perSecond });
+  const current = (): SwitchValues => ({
+    ...(real.get!.call(switches) as SwitchValues),
+    limitUser: perSecond,
+  });
   Object.defineProperty(switches, "current", { get: current });
 }
 
