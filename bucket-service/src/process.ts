@@ -214,7 +214,9 @@ export async function startService(
       keeper.routes()(router);
       frame.switchKeeper.routes()(router);
       operators.routes(router);
-      whyRoutes({ bucket: bucket.id, id: frame.id, pack, pool, users, rules, recent, wins })(router);
+      whyRoutes({ bucket: bucket.id, id: frame.id, pack, pool, switches, users, rules, recent, wins })(
+        router,
+      );
     },
     onError,
   });
@@ -316,7 +318,7 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
       payoutRoutes({ pool, pack, bucket: bucket.id })(router);
       frame.switchKeeper.routes()(router);
       operators.routes(router);
-      whyRoutes({ bucket: bucket.id, id: frame.id, pack, pool })(router);
+      whyRoutes({ bucket: bucket.id, id: frame.id, pack, pool, switches: frame.switches })(router);
     },
     onError: (error) => logger.error({ err: error }, "an admin request failed"),
   });

@@ -107,7 +107,7 @@ t.test(
     t.match(why.stdout, /User u0, bucket b\d: in the event's user list, group staff\./);
     t.match(why.stdout, /Round 1: may take part\./);
     t.match(why.stdout, /Round 1, number 1: \d+\.\d\d CNY, prize \d+, won .* UTC; paid .* UTC\./);
-    t.match(why.stdout, /Limits: none/);
+    t.match(why.stdout, /Limits: 5 requests a second, 10 at once/);
     t.match(why.stdout, /round 1, number 1, s0: won .*\n.*: came before the opening, or with a wrong key/);
     const json = JSON.parse(
       (await cluster.hongbao(["why", "stranger", "--round", "1", "--json"])).stdout,

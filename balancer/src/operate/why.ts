@@ -40,8 +40,8 @@ export interface WhyReport {
   attempts: (Attempt & { process: string })[];
   /** Which service processes told their attempts, and since when they remember every answer. */
   remembered: { process: string; sinceMs: number }[];
-  /** No limit counts users yet. */
-  limits: null;
+  /** Requests a second that a user may make for long; 0: any number. */
+  limits: { perSecond: number };
   wins: UserWin[];
   complete: boolean;
   silent: string[];
@@ -125,7 +125,7 @@ export function whyReport(parts: {
     rounds,
     attempts,
     remembered: facts.flatMap(({ id, sinceMs }) => (sinceMs === null ? [] : { process: id, sinceMs })),
-    limits: null,
+    limits: { perSecond: Math.max(0, ...facts.map(({ limitUser }) => limitUser)) },
     wins: [...wins.values()].sort((a, b) => a.round - b.round || a.n - b.n),
     complete: facts.some(({ complete }) => complete),
     silent: [...silent],
@@ -165,7 +165,12 @@ export function whyLines(report: WhyReport, currency: string, nowMs: number): st
   lines.push(report.wins.length === 0 ? "Wins: none." : `Wins: ${report.wins.length}.`);
   for (const win of report.wins) lines.push(`  ${winLine(win, currency)}`);
   if (!report.complete) lines.push("  A store did not answer, so there may be more wins than these.");
-  lines.push("Limits: none is set for users.");
+  const { perSecond } = report.limits;
+  lines.push(
+    perSecond === 0
+      ? "Limits: none is set for users."
+      : `Limits: ${perSecond} requests a second, ${2 * perSecond} at once (switch limit.user).`,
+  );
   lines.push(...attemptLines(report, nowMs));
   if (report.silent.length > 0) lines.push(`Did not answer: ${report.silent.join("; ")}.`);
   return lines;

@@ -76,7 +76,7 @@ export async function startPayout(
       payoutRoutes({ pool, pack, bucket: bucket.id })(router);
       keeper.routes()(router);
       frame.switchKeeper.routes()(router);
-      whyRoutes({ bucket: bucket.id, id: frame.id, pack, pool, rules })(router);
+      whyRoutes({ bucket: bucket.id, id: frame.id, pack, pool, switches: frame.switches, rules })(router);
     },
     onError: (error) => logger.error({ err: error }, "an admin request failed"),
   });

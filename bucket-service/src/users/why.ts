@@ -1,7 +1,7 @@
 /** What a bucket's process knows of one user, for an operator who is asked why. */
 import type { Router } from "@koa/router";
 import type { Pool, RowDataPacket } from "mysql2/promise";
-import { isUserId, type Pack, type UserTable } from "@hongbao/preprocess";
+import { isUserId, type LiveSwitches, type Pack, type UserTable } from "@hongbao/preprocess";
 import { AdminError } from "../admin/server.ts";
 import type { Attempt, RecentAttempts } from "../grab/recent.ts";
 import type { WinsReader } from "../grab/wins.ts";
@@ -39,6 +39,8 @@ export interface UserFacts {
   /** The user's group by the event's user list; null: not in it. Undefined: this process does not have the list. */
   group?: string | null;
   rules: { round: number; rule: "allow" | "deny" }[] | null;
+  /** The switch limit.user: requests a second; 0: any number. */
+  limitUser: number;
   wins: UserWin[];
   /** False: a store was away, so wins may be missing. */
   complete: boolean;
@@ -49,6 +51,7 @@ export function whyRoutes(parts: {
   id: string;
   pack: Pack;
   pool: Pool;
+  switches: LiveSwitches;
   users?: UserTable;
   rules?: UserRules;
   recent?: RecentAttempts;
@@ -73,6 +76,7 @@ export function whyRoutes(parts: {
         sinceMs: recent?.sinceMs ?? null,
         ...(group === undefined ? {} : { group: group < 0 ? null : (pack.manifest.groups[group] ?? null) }),
         rules,
+        limitUser: parts.switches.current.limitUser,
         wins: [...(stored ?? []), ...waiting.map((win) => waitingWin(pack, win))],
         complete: stored !== null && told.complete,
       };
