@@ -7,7 +7,7 @@ import { bucketOf } from "@hongbao/preprocess";
 import { runHongbao, startTestCluster, temporaryState, waitUntil, type TestCluster } from "@hongbao/infra";
 
 const USERS = 400;
-/** The promise is 2 s; the rest is for a machine that has other things to do. */
+/** As promised; on a busy machine it takes a quarter of a second. */
 const BACK_MS_MAX = 2_000;
 /** Far below every time-out on the way. */
 const AT_ONCE_MS = 400;
