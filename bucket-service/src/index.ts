@@ -40,7 +40,7 @@ export type { InOrder, OutOrder } from "./moves/mover.ts";
 export type { MoveKind } from "./moves/note.ts";
 export { countOf, type Run } from "./moves/runs.ts";
 export { answerTable, type AnswerWord } from "./grab/answers.ts";
-export { STOCK_HEADER, SECOND_PASS_HEADER, WINDOW_HEADER } from "./doors/http.ts";
+export { OFTEN_HEADER, STOCK_HEADER, SECOND_PASS_HEADER, WINDOW_HEADER } from "./doors/http.ts";
 export { AdminError, adminServer, readJson } from "./admin/server.ts";
 /** What HAProxy's configuration and the SPOP door must agree on. */
 export { spopPolicy } from "./doors/spop/agent.ts";

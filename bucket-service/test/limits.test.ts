@@ -72,6 +72,24 @@ t.test("the limit can be changed, and 0 means any number", (t) => {
   t.end();
 });
 
+t.test("who asked a moment before is told apart, refused or not, whatever the limit", (t) => {
+  for (const perSecond of [1, 5, 50]) {
+    let nowMs = 0;
+    const limits = new UserLimits(() => perSecond, { nowMs: () => nowMs });
+    const isOften = (user: string): boolean => (limits.allows(user), limits.askedOften);
+    t.notOk(isOften("u1"), "the first time");
+    nowMs += limitPolicy.oftenMs - 1;
+    t.ok(isOften("u1"));
+    t.notOk(isOften("u2"), "another one");
+    nowMs += limitPolicy.oftenMs;
+    t.notOk(isOften("u2"), "after a while it is the first time again");
+    for (let count = 0; count < 3 * perSecond; count += 1) limits.allows("u3");
+    t.notOk(limits.allows("u3"));
+    t.ok(limits.askedOften, "refused");
+  }
+  t.end();
+});
+
 t.test("where there is no more room the user goes who has waited longest, and begins anew", (t) => {
   let nowMs = 0;
   const limits = new UserLimits(() => 1, { nowMs: () => nowMs, sets: 1, ways: 2 });
@@ -97,6 +115,8 @@ t.test("a service limits users on every call of the API, and second passes never
     "one prize",
   );
   const limited = presses.find(({ body }) => body["result"] === "limited")!;
+  t.notOk(first.isOften);
+  t.ok(limited.isOften, "for HAProxy, which takes it away");
   t.match(limited, { status: 429, body: { result: "limited", round: 1 } });
   const again = await w.grab("u1", { headers: { "x-hongbao-second-pass": "1" } });
   t.same(again.body, first.body);

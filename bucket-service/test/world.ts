@@ -59,7 +59,7 @@ export interface World {
   grab(
     user: string,
     ask?: GrabAsk,
-  ): Promise<{ status: number; body: Record<string, unknown>; stock: string | null }>;
+  ): Promise<{ status: number; body: Record<string, unknown>; stock: string | null; isOften: boolean }>;
   get(user: string, path: string): Promise<{ status: number; body: Record<string, unknown> }>;
   startPersist(bucket: number): Promise<RunningPart>;
   startPayout(bucket: number): Promise<RunningPart>;
@@ -264,6 +264,7 @@ export async function world(t: Teardown, plan: WorldPlan = {}): Promise<World> {
         status: response.status,
         body: (await response.json()) as Record<string, unknown>,
         stock: response.headers.get("x-hongbao-stock"),
+        isOften: response.headers.has("x-hongbao-often"),
       };
     },
     async get(user, path) {

@@ -2,10 +2,11 @@ import { STOCK_HEADER } from "@hongbao/bucket-service";
 import type { BucketPlace, ServicePlace } from "@hongbao/preprocess";
 import { answerIf } from "./answers.ts";
 import { crowdRules, learnWindow, learnWindowFromHeader, noSecondPassRules, queueRules } from "./crowd.ts";
+import { learnOften, learnOftenFromHeader, limitedHere } from "./limits.ts";
 import { MAPS } from "./maps.ts";
 import { POLICY } from "./policy.ts";
 import { noSlots, slotServices, type Slots } from "./slots.ts";
-import { askAgents, isUnanswered, secondPassRules, stockSeen, windowTold } from "./spoe.ts";
+import { askAgents, isOftenTold, isUnanswered, secondPassRules, stockSeen, windowTold } from "./spoe.ts";
 
 /** A service as the configuration names it; `free` is set where it is a place for one that is found later. */
 export type ListedService = ServicePlace & { free?: boolean };
@@ -31,6 +32,7 @@ export function bucketBackend(
   const learned = [
     ...learnEnded("http-request", bucket.id, stockSeen.value, stockSeen.isThere, restrictedRounds),
     ...learnWindow("http-request", bucket.id, windowTold(bucket.id)),
+    ...learnOften("http-request", isOftenTold),
   ];
   return [
     ...endedRules(bucket.id, restrictedRounds),
@@ -78,12 +80,12 @@ function endedRules(id: string, restrictedRounds: number[]): string[] {
     ...roundsAcl("for_some", restrictedRounds),
     `http-request set-var(txn.key) url_param(k) if ${isGrab} { query -m reg '${PLAIN_QUERY}' }`,
     `http-request set-var-fmt(txn.place) %[var(txn.round)]/${id}/%[var(txn.round),concat(/${id}),map_str(${MAPS.stocks})]/%[var(txn.key)] if ${isPossible}`,
-    answerIf(
-      "ended",
-      `if { var(txn.place) -m found } { var(txn.place),map_str_int(${MAPS.ended}),sub(txn.now) -m int gt 0 }`,
-    ),
+    `http-request set-var(txn.dry) bool(true) if { var(txn.place) -m found } { var(txn.place),map_str_int(${MAPS.ended}),sub(txn.now) -m int gt 0 }`,
+    ...limitedHere("{ var(txn.dry) -m found }"),
+    answerIf("ended", "if { var(txn.dry) -m found }"),
     ...learnEnded("http-response", id, stock, `{ ${stock} -m reg ^[0-9]{1,15}$ }`, restrictedRounds),
     ...learnWindowFromHeader(id),
+    ...learnOftenFromHeader(),
     "http-response del-header x-hongbao- -m beg",
     // The service's word about its connection with us; ours with the client has other times.
     "http-response del-header keep-alive",

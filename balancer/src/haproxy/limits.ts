@@ -5,8 +5,12 @@
  *
  * The figures are `proc.` variables, which the runtime socket changes while HAProxy runs (0: any number). What one may do
  * for long is so many requests a second, at once those of two seconds; only requests that were let through are counted.
- * The users' table costs a grab about 4 us, nearly all of it for making the entry and letting it expire.
+ *
+ * To count everybody would cost each grab 4 to 9 us, nearly all of it for making the entry and letting it expire. So the services
+ * count (0.15 us), and say of whom they hear a second time within two seconds; only those are counted here, over all
+ * processes, and those whom HAProxy answers by itself.
  */
+import { OFTEN_HEADER } from "@hongbao/bucket-service";
 import { answerIf } from "./answers.ts";
 import type { SwitchVariables } from "./switched.ts";
 
@@ -20,8 +24,8 @@ const POLICY = Object.freeze({
   /** The rates are taken over so long; who was silent as long has all of it again, so an entry need not live longer. */
   windowSeconds: 2,
   /**
-   * Users, and addresses, that are remembered: 65,000 new ones a second, 250 bytes each. When a table is full the oldest go, and
-   * their limit begins anew.
+   * Users who ask often, and addresses, that are remembered: 65,000 new ones a second, 250 bytes each. When a table is full the
+   * oldest go, and their limit begins anew.
    */
   entries: "128k",
   /** Digits of an IPv4 and an IPv6 address that name one customer; who has a /64 has all of its addresses. */
@@ -48,31 +52,90 @@ export function limitTables(): { head: string; lines: string[] }[] {
   return [table(USERS, "string len 64"), table(STRANGERS, "ipv6"), table(VISITORS, "ipv6")];
 }
 
-/**
- * @param counter the number of HAProxy's stick counter.
- * @param factor so many times the figure are allowed.
- */
-function limit(counter: number, key: string, table: string, figure: string, factor: number): string[] {
-  // HAProxy 2.6 takes a negative number minus another for a huge one, so there is one subtraction only.
-  const isOver = `sc_gpc0_rate(${counter}),div(${POLICY.windowSeconds * factor}),sub(${figure}) -m int ge 0`;
+interface Limit {
+  /** The number of HAProxy's stick counter. */
+  counter: number;
+  key: string;
+  table: string;
+  figure: string;
+  /** So many times the figure are allowed. */
+  factor: number;
+}
+
+/** HAProxy 2.6 takes a negative number minus another for a huge one, so there is one subtraction only. */
+const isOver = ({ counter, factor, figure }: Limit): string =>
+  `{ sc_gpc0_rate(${counter}),div(${POLICY.windowSeconds * factor}),sub(${figure}) -m int ge 0 }`;
+
+/** @param conditions further ones for counting at all; who is not counted is not limited. */
+function limit(what: Limit, conditions = ""): string[] {
+  const { counter, key, table, figure } = what;
   return [
-    `http-request track-sc${counter} ${key} table ${table} if { var(${figure}) -m int gt 0 }`,
-    answerIf("limited", `if { ${isOver} }`),
+    `http-request track-sc${counter} ${key} table ${table} if { var(${figure}) -m int gt 0 }${conditions}`,
+    answerIf("limited", `if ${isOver(what)}`),
     `http-request sc-inc-gpc0(${counter})`,
   ];
 }
 
-/** For whoever has proven to be a user, wherever the request goes. */
+const user: Limit = {
+  counter: 0,
+  key: "var(txn.user)",
+  table: USERS,
+  figure: LIMIT_VARIABLES.user,
+  factor: 1,
+};
+
+/** While nobody asks often there is nobody to look up. */
+const OFTEN_UNTIL = "proc.often_until";
+const isSomebodyOften = `{ var(${OFTEN_UNTIL}),sub(txn.now) -m int gt 0 }`;
+
+/** For whoever has proven to be a user and is known to ask often, wherever the request goes. */
 export function userLimit(): string[] {
-  return ["# How often does this user ask?", ...limit(0, "var(txn.user)", USERS, LIMIT_VARIABLES.user, 1)];
+  return [
+    "# How often does this user ask, who has asked a moment before?",
+    ...limit(user, ` ${isSomebodyOften} { ${user.key},in_table(${USERS}) }`),
+  ];
+}
+
+/** What HAProxy answers by itself no service counts. Who is known to ask often has been counted already. */
+export function limitedHere(condition: string): string[] {
+  const isCounted = "{ sc_tracked(0) }";
+  return [
+    `http-request set-var(txn.uncounted) bool(true) if ${condition} !${isCounted} { var(${user.figure}) -m int gt 0 }`,
+    `http-request track-sc0 ${user.key} table ${USERS} if { var(txn.uncounted) -m found }`,
+    answerIf("limited", `if { var(txn.uncounted) -m found } ${isOver(user)}`),
+    `http-request sc-inc-gpc0(0) if { var(txn.uncounted) -m found }`,
+    ...learn("http-request", "{ var(txn.uncounted) -m found }"),
+  ];
+}
+
+/** A service has heard of this user a second time: from now on the user is counted here. */
+export function learnOften(when: "http-request" | "http-response", isTold: string): string[] {
+  return [`${when} track-sc0 ${user.key} table ${USERS} if ${isTold}`, ...learn(when, isTold)];
+}
+
+/** The same from the header of an HTTP answer. */
+export function learnOftenFromHeader(): string[] {
+  return learnOften("http-response", `{ res.hdr(${OFTEN_HEADER}) -m found }`);
+}
+
+function learn(when: string, condition: string): string[] {
+  return [`${when} set-var(${OFTEN_UNTIL}) date(${POLICY.windowSeconds * 1000},ms) if ${condition}`];
 }
 
 /** The client's own address, or with the PROXY protocol the one that the load balancer saw; never a header's. */
 const address = `src,ipmask(${POLICY.networkBits.ipv4},${POLICY.networkBits.ipv6})`;
 
+const addressLimit = (table: string, factor: number): Limit => ({
+  counter: 1,
+  key: address,
+  table,
+  figure: LIMIT_VARIABLES.ip,
+  factor,
+});
+
 /** For the page's files. */
 export function visitorLimit(): string[] {
-  return limit(1, address, VISITORS, LIMIT_VARIABLES.ip, POLICY.siteFactor);
+  return limit(addressLimit(VISITORS, POLICY.siteFactor));
 }
 
 /**
@@ -89,6 +152,6 @@ export const STRANGERS_BACKEND = "strangers";
 export function strangersBackend(): { head: string; lines: string[] } {
   return {
     head: `backend ${STRANGERS_BACKEND}`,
-    lines: [...limit(1, address, STRANGERS, LIMIT_VARIABLES.ip, 1), answerIf("unauthorized", "")],
+    lines: [...limit(addressLimit(STRANGERS, 1)), answerIf("unauthorized", "")],
   };
 }

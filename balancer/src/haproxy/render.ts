@@ -13,7 +13,14 @@ import { BadInput, TOKEN_PATTERNS } from "@hongbao/preprocess";
 import { answerIf, errorPages } from "./answers.ts";
 import { bucketBackend, listedBucket, roundsAcl } from "./bucket-backend.ts";
 import { cookieAttributes, corsRules, pageOrigin } from "./cors.ts";
-import { limitTables, STRANGERS_BACKEND, strangersBackend, turnAway, userLimit } from "./limits.ts";
+import {
+  limitedHere,
+  limitTables,
+  STRANGERS_BACKEND,
+  strangersBackend,
+  turnAway,
+  userLimit,
+} from "./limits.ts";
 import { MAPS } from "./maps.ts";
 import { POLICY } from "./policy.ts";
 import type { Slots } from "./slots.ts";
@@ -186,6 +193,7 @@ function publicLines(topology: Topology, rounds: RoundRules[]): string[] {
     ...requestRules(rounds),
     "",
     ...userLimit(),
+    ...limitedHere("{ path /v1/session }"),
     "",
     ...sessionRules(topology.balancer),
     "",

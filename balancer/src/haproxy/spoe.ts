@@ -164,6 +164,9 @@ export function askAgents(bucket: string, file: string, learned: readonly string
   ];
 }
 
+/** An agent was asked by a user who had asked a moment before. */
+export const isOftenTold = `{ ${variable(SPOP_VARIABLES.often)} -m found }`;
+
 /** An agent was asked and has not answered, at least not in time. */
 export const isUnanswered = `{ ${variable(ERROR)} -m found }`;
 

@@ -1,13 +1,42 @@
 import { Agent } from "node:http";
 import { connect } from "node:net";
 import t, { type Test } from "tap";
-import { answerJson, ask, bearer, eventually, startRig, type Answer, type Ask, type Rig } from "./harness.ts";
+import { OFTEN_HEADER } from "@hongbao/bucket-service";
+import {
+  answerJson,
+  ask,
+  bearer,
+  eventually,
+  startRig,
+  type Answer,
+  type Ask,
+  type Rig,
+  type RigOptions,
+} from "./harness.ts";
 
 const LIMITS = { user: 5, ip: 50 };
 const GRAB = "/v1/rounds/1/grab?k=x";
 
+const CONNECTIONS = 32;
+
+/** Services that tell HAProxy, each for itself, of a user whom they hear of a second time; they limit nobody. */
+async function startCountingRig(t: Test, options: RigOptions): Promise<Rig> {
+  const rig = await startRig(t, options);
+  for (const service of Object.values(rig.services).flat()) {
+    const seen = new Set<string>();
+    const answer = service.handler;
+    service.handler = (request, response) => {
+      const user = request.headers.authorization ?? "";
+      if (seen.has(user)) response.setHeader(OFTEN_HEADER, "1");
+      seen.add(user);
+      answer(request, response);
+    };
+  }
+  return rig;
+}
+
 /** Some connections that stay open. */
-function connections(t: Test, count = 32): Agent {
+function connections(t: Test, count = CONNECTIONS): Agent {
   const agent = new Agent({ keepAlive: true, maxSockets: count });
   t.teardown(() => agent.destroy());
   return agent;
@@ -32,10 +61,16 @@ async function setLimit(rig: Rig, figures: typeof LIMITS): Promise<void> {
 }
 
 t.test("users are limited as users, wherever they are and whatever they ask", async (t) => {
-  const rig = await startRig(t, { limits: LIMITS });
+  const services = 2;
+  const rig = await startCountingRig(t, { limits: LIMITS, servicesPerBucket: services });
   const agent = connections(t);
+  /** Until a user is known to ask often. */
+  const becomeKnown = async (user: string): Promise<void> => {
+    for (let count = 0; count <= services; count += 1) await post(rig, { headers: bearer(user), agent });
+  };
 
-  t.test("a thousand presses: the first ten get through, and then five a second", async (t) => {
+  t.test("a thousand presses: ten get through when the user is known, and then five a second", async (t) => {
+    await becomeKnown("u1");
     const began = performance.now();
     const answers = await many(1_000, () => post(rig, { headers: bearer("u1"), agent }));
     const seconds = (performance.now() - began) / 1000;
@@ -47,6 +82,22 @@ t.test("users are limited as users, wherever they are and whatever they ask", as
     t.match(limited.headers, { "retry-after": "1", "cache-control": "no-store" });
     t.match(limited.headers["content-type"], /^application\/json/);
     await eventually(async () => (await post(rig, { headers: bearer("u1"), agent })).status === 200);
+  });
+
+  t.test("a user whom nobody knows: those under way get through as well, no more", async (t) => {
+    const began = performance.now();
+    const answers = await many(1_000, () => post(rig, { headers: bearer("new"), agent }));
+    const seconds = (performance.now() - began) / 1000;
+    const through = tally(answers)[200]!;
+    t.ok(through <= CONNECTIONS + services + 10 + 5 * seconds, `${through} in ${seconds} s`);
+  });
+
+  t.test("what HAProxy answers by itself is counted by itself", async (t) => {
+    const headers = bearer("often");
+    const answers = await many(100, () => ask(rig.port, "/v1/session", { method: "POST", headers, agent }));
+    const { 204: served = 0, 429: limited = 0 } = tally(answers);
+    t.equal(served + limited, 100);
+    t.ok(served >= 10 && limited >= 50, `${served} served`);
   });
 
   t.test("thousands behind one address do not meet each other", async (t) => {
@@ -82,6 +133,7 @@ t.test("users are limited as users, wherever they are and whatever they ask", as
 
   t.test("the order of the answers: 404, 401 and 400 before 429", async (t) => {
     const headers = bearer("u3");
+    await becomeKnown("u3");
     const over = async (): Promise<Answer[]> => many(20, () => post(rig, { headers, agent }));
     await over();
     const path = (round: number, query: string) => `/v1/rounds/${round}/grab?${query}`;
@@ -98,6 +150,7 @@ t.test("users are limited as users, wherever they are and whatever they ask", as
     await setLimit(rig, { user: 0, ip: 0 });
     t.same(tally(await many(100, () => post(rig, { headers: bearer("u4"), agent }))), { 200: 100 });
     await setLimit(rig, { user: 1, ip: 50 });
+    await becomeKnown("u5");
     const answers = await many(100, () => post(rig, { headers: bearer("u5"), agent }));
     t.ok(tally(answers)[429]! >= 90);
     await setLimit(rig, LIMITS);

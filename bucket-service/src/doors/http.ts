@@ -14,6 +14,8 @@ import type { Identity } from "./identity.ts";
 export const STOCK_HEADER = "x-hongbao-stock";
 /** The header by which a service that has too much to do tells HAProxy how many requests it bears at once. */
 export const WINDOW_HEADER = "x-hongbao-window";
+/** The header by which a service tells HAProxy of a user who had asked a moment before. */
+export const OFTEN_HEADER = "x-hongbao-often";
 /** Set by HAProxy on a request that another door may have handled already; the clients' own are stripped there. */
 export const SECOND_PASS_HEADER = "x-hongbao-second-pass";
 
@@ -93,27 +95,33 @@ function grab(
   const { round, n, key } = route;
   const user = parts.core.has(round) ? parts.identity.userOf(request.headers) : null;
   const secondPass = request.headers[SECOND_PASS_HEADER] !== undefined;
-  desk.grab(
-    { round, user: user ?? "", n, key, secondPass },
-    {
-      tell(word, body, stock) {
-        onAnswer?.("grab", word, performance.now() - beganMs);
-        if (!response.writableEnded) send(response, word, body, stock, parts.core.window);
-      },
+  const ask = { round, user: user ?? "", n, key, secondPass, often: false };
+  desk.grab(ask, {
+    tell(word, body, stock) {
+      onAnswer?.("grab", word, performance.now() - beganMs);
+      if (!response.writableEnded) send(response, word, body, stock, parts.core.window, ask.often);
     },
-  );
+  });
 }
 
 const JSON_HEADERS = ["content-type", "application/json; charset=utf-8", "cache-control", "no-store"];
 
 /** @param body UTF-8 bytes, one a character. */
-function send(response: ServerResponse, word: AnswerWord, body: string, stock: number, window: number): void {
+function send(
+  response: ServerResponse,
+  word: AnswerWord,
+  body: string,
+  stock: number,
+  window: number,
+  often: boolean,
+): void {
   const entry: { status: number; retryAfterSeconds?: number } = answerTable[word];
   // Names and values in turn: it spares Node an object to take apart.
   const headers = [...JSON_HEADERS, "content-length", String(body.length)];
   if (entry.retryAfterSeconds !== undefined) headers.push("retry-after", String(entry.retryAfterSeconds));
   if (stock > 0) headers.push(STOCK_HEADER, String(stock));
   if (window > 0) headers.push(WINDOW_HEADER, String(window));
+  if (often) headers.push(OFTEN_HEADER, "1");
   response.writeHead(entry.status, headers);
   response.end(body, "latin1");
 }
@@ -126,6 +134,11 @@ function restOfApi(parts: HttpDoorParts): Koa {
   const router = new Router();
   const list = (user: string, found: WinsFound): string[] =>
     found.wins.map(({ round, n, prizeId }) => writer.won(round, user, n, prizeId));
+  const allows = (context: Koa.Context, user: string): boolean => {
+    const isAllowed = limits.allows(user);
+    if (limits.askedOften) context.set(OFTEN_HEADER, "1");
+    return isAllowed;
+  };
 
   router.get("/v1/rounds/:round/result", async (context) => {
     const round = /^\d{1,2}$/.test(context.params["round"] ?? "") ? Number(context.params["round"]) : -1;
@@ -134,7 +147,7 @@ function restOfApi(parts: HttpDoorParts): Koa {
     const user = identity.userOf(context.headers);
     if (user === null)
       return answer(context, parts, "result", "unauthorized", writer.other("unauthorized", { round }));
-    if (!limits.allows(user))
+    if (!allows(context, user))
       return answer(context, parts, "result", "limited", writer.other("limited", { round }));
     const found = await wins.of(user, round);
     // Half a truth would hide the win of whoever asks because an answer got lost.
@@ -145,7 +158,7 @@ function restOfApi(parts: HttpDoorParts): Koa {
   router.get("/v1/wins", async (context) => {
     const user = identity.userOf(context.headers);
     if (user === null) return answer(context, parts, "wins", "unauthorized", writer.other("unauthorized"));
-    if (!limits.allows(user)) return answer(context, parts, "wins", "limited", writer.other("limited"));
+    if (!allows(context, user)) return answer(context, parts, "wins", "limited", writer.other("limited"));
     const found = await wins.of(user);
     if (found.wins.length === 0 && !found.complete)
       return answer(context, parts, "wins", "busy", writer.other("busy"));
@@ -161,7 +174,7 @@ function restOfApi(parts: HttpDoorParts): Koa {
     const user = identity.userOf(context.headers);
     if (user === null)
       return answer(context, parts, "receipts", "unauthorized", writer.other("unauthorized"));
-    if (!limits.allows(user)) return answer(context, parts, "receipts", "limited", writer.other("limited"));
+    if (!allows(context, user)) return answer(context, parts, "receipts", "limited", writer.other("limited"));
     const list = await readReceipts(context.req);
     if (list === null) {
       const message = `expected a JSON list of up to ${RECEIPTS_MAX} receipts`;

@@ -33,6 +33,8 @@ export interface GrabAsk {
   key: string;
   /** The request comes a second time, so an earlier pass may have won: ask Redis, whatever is remembered. */
   secondPass: boolean;
+  /** Written by the core: this user had asked a moment before, which HAProxy wants to know. */
+  often: boolean;
 }
 
 /**
@@ -107,7 +109,11 @@ export class GrabCore {
     const lane = this.#lanes.get(ask.round);
     if (lane === undefined) return answer("no_such_round", 0, 0);
     if (!(ask.n >= 1 && ask.n <= lane.perUser)) return answer("bad_request", 0, 0);
-    if (!ask.secondPass && !this.#limits.allows(ask.user)) return answer("limited", 0, 0);
+    if (!ask.secondPass) {
+      const isAllowed = this.#limits.allows(ask.user);
+      ask.often = this.#limits.askedOften;
+      if (!isAllowed) return answer("limited", 0, 0);
+    }
     if (!this.#users.mayTakePart(ask.user, ask.round)) {
       // A user of another bucket is a routing fault of ours, not a verdict on the user.
       return answer(this.#ownsUser(ask.user) ? "not_eligible" : "busy", 0, 0);

@@ -33,8 +33,8 @@ t.test("HELLO, a question, its answer, and good-bye", async (t) => {
   t.same(await client.ask(1, args("u1")), won("u1"));
   t.same(await client.ask(2, args("later-u2", { n: "2", round: "2" })), won("later-u2", 2, 2));
   t.same(core.asks, [
-    { round: 1, user: "u1", n: 1, key: "k1", secondPass: false },
-    { round: 2, user: "later-u2", n: 2, key: "k1", secondPass: false },
+    { round: 1, user: "u1", n: 1, key: "k1", secondPass: false, often: false },
+    { round: 2, user: "later-u2", n: 2, key: "k1", secondPass: false, often: false },
   ]);
   client.socket.write(frame(2, Buffer.alloc(0)));
   t.equal(await goodbye(client), 0);
@@ -48,6 +48,14 @@ t.test("a crowded service says with each answer how many it bears", async (t) =>
   core.window = 300;
   t.match(await client.ask(2, args("u1")), { "txn.status": 200, "txn.window": 300 });
   t.match(await client.ask(3, args("busy")), { "txn.status": 503, "txn.window": 300 });
+});
+
+t.test("whoever had asked a moment before is told apart", async (t) => {
+  const { port } = await fakeAgent(t);
+  const client = await SpopClient.ready(port);
+  t.notOk("txn.often" in (await client.ask(1, args("u1")))!);
+  t.match(await client.ask(2, args("often")), { "txn.status": 200, "txn.often": true });
+  t.notOk("txn.often" in (await client.ask(3, args("u1")))!);
 });
 
 t.test("every refusal carries its status, Retry-After and stock", async (t) => {

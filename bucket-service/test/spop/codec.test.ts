@@ -20,7 +20,7 @@ interface Read {
 }
 
 function read(payload: Buffer): Read {
-  const ask = { round: 0, user: "?", key: "?", n: 0, secondPass: false };
+  const ask = { round: 0, user: "?", key: "?", n: 0, secondPass: false, often: false };
   const kind = readGrab(new Cursor(payload), secret, ask);
   return { kind, round: ask.round, user: ask.user, key: ask.key, n: ask.n };
 }

@@ -48,8 +48,9 @@ export class FakeCore {
   }
 
   grab(ask: GrabAsk, answer: GrabListener): void {
-    const { round, user, n, key, secondPass } = ask;
-    this.asks.push({ round, user, n, key, secondPass });
+    const { round, user, n } = ask;
+    this.asks.push({ round, user, n, key: ask.key, secondPass: ask.secondPass, often: ask.often });
+    ask.often = user.startsWith("often");
     const [word, ...rest] = user.split("-");
     const win = (): void => answer("won", prizeOf(user, round, n), 0);
     if (word === "hold") this.held.push(win);

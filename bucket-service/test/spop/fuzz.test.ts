@@ -37,7 +37,7 @@ t.test("payloads of any bytes are read without an exception, and never past thei
   const behind = Buffer.concat([payload, payload]);
   const check = (found: Buffer): boolean => {
     const whole = Buffer.concat([found, behind]);
-    const ask = { round: 0, user: "", key: "", n: 1, secondPass: false };
+    const ask = { round: 0, user: "", key: "", n: 1, secondPass: false, often: false };
     const notified = new Cursor(whole, 0, found.length);
     const kind = readGrab(notified, secret, ask);
     const greeted = new Cursor(whole, 0, found.length);

@@ -1,11 +1,11 @@
 import { answerTable, type AnswerWord } from "../../grab/answers.ts";
-import { DataType, FLAG_FIN, FRAME_BYTES_MIN, FrameType, LENGTH_BYTES } from "./frames.ts";
+import { DATA_TRUE, DataType, FLAG_FIN, FRAME_BYTES_MIN, FrameType, LENGTH_BYTES } from "./frames.ts";
 import { VARINT_BYTES_MAX, varintBytes, writeVarint } from "./varint.ts";
 
 /**
  * The variables that an answer sets, in HAProxy's scope txn: the JSON text, the HTTP status, the seconds of Retry-After when
- * there are some, with `ended` the number of the stock whose end was seen, and from a service that has too much to do how
- * many requests it bears at once.
+ * there are some, with `ended` the number of the stock whose end was seen, from a service that has too much to do how many
+ * requests it bears at once, and `often` when the user had asked a moment before.
  */
 export const VARIABLES = {
   body: "body",
@@ -13,6 +13,7 @@ export const VARIABLES = {
   retry: "retry",
   stock: "stock",
   window: "window",
+  often: "often",
 } as const;
 
 const SET_VARIABLE = 1;
@@ -34,6 +35,7 @@ function setVariable(name: string, type: number): Buffer {
 const setBody = setVariable(VARIABLES.body, DataType.string);
 const setStock = setVariable(VARIABLES.stock, DataType.int64);
 const setWindow = setVariable(VARIABLES.window, DataType.int32);
+const setOften = setVariable(VARIABLES.often, DataType.bool | DATA_TRUE);
 
 /** What depends on the word alone: the status, and Retry-After where there is one. */
 function wordActions(word: AnswerWord): Buffer {
@@ -65,6 +67,7 @@ export const ACK_BYTES_MAX =
   VARINT_BYTES_MAX +
   setWindow.length +
   VARINT_BYTES_MAX +
+  setOften.length +
   setBody.length +
   VARINT_BYTES_MAX;
 
@@ -78,6 +81,7 @@ export function writeAnswer(
   body: string,
   stock: number,
   window = 0,
+  often = false,
 ): number {
   let end = writeHead(out, at, streamId, frameId);
   end = copyInto(out, end, actionsOf[word]);
@@ -89,6 +93,7 @@ export function writeAnswer(
     end = copyInto(out, end, setWindow);
     end = writeVarint(out, end, window);
   }
+  if (often) end = copyInto(out, end, setOften);
   end = copyInto(out, end, setBody);
   end = writeVarint(out, end, body.length);
   end += out.write(body, end, "latin1");

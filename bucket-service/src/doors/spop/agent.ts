@@ -178,7 +178,8 @@ export class SpopAgent implements ConnectionOwner, QuestionKeeper {
       this.#parts.onAnswer(word, Math.max(0, this.#answeringMs - question.askedAtMs));
     }
     const window = this.#parts.window?.() ?? 0;
-    connection.answer(streamId, frameId, word, body, stock, Math.ceil(window / this.#askers));
+    const share = Math.ceil(window / this.#askers);
+    connection.answer(streamId, frameId, word, body, stock, share, question.often);
   }
 
   wrote(connection: Connection): void {

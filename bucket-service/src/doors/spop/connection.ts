@@ -114,12 +114,13 @@ export class Connection {
     body: string,
     stock: number,
     window: number,
+    often: boolean,
   ): void {
     const size = ACK_BYTES_MAX + body.length;
     // An answer that HAProxy cannot take is none: the HTTP door gives it.
     if (size > this.#frameBytesMax) return this.answerNothing(streamId, frameId);
     const out = this.#room(size);
-    this.#outLength = writeAnswer(out, this.#outLength, streamId, frameId, word, body, stock, window);
+    this.#outLength = writeAnswer(out, this.#outLength, streamId, frameId, word, body, stock, window, often);
   }
 
   answerNothing(streamId: number, frameId: number): void {

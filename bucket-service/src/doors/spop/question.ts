@@ -16,6 +16,7 @@ export class Question implements GrabAsk, GrabTeller {
   n = 1;
   /** HAProxy asks an agent first; the second pass goes to the HTTP door. */
   readonly secondPass = false;
+  often = false;
   readonly connection: Connection;
   readonly streamId: number;
   readonly frameId: number;
