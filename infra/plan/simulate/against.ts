@@ -58,6 +58,9 @@ export function checkRehearsed(value: unknown, path: string): Rehearsed {
   if (report!.spreadSeconds !== null && !isCount(report!.spreadSeconds)) {
     throw wrong("spreadSeconds", report!.spreadSeconds, "seconds, or null after wrk");
   }
+  if (report!.spreadSeconds === null && report!.perUser !== 1) {
+    throw wrong("perUser", report!.perUser, "1 after wrk, whose passes are only modelled for that");
+  }
   return report as Rehearsed;
 }
 

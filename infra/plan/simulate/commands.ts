@@ -81,7 +81,7 @@ export function registerSimulate(program: Command): void {
     .option("--latency <ms>", "network and rest, added to every answer (default: 10)")
     .option("--record <ms>", "a write to the control store (default: 2, a directory; S3 takes about 30)")
     .option("--costs <file>", "report of `bench --json` (default: the one of docs/performance.md)")
-    .option("--seconds <n>", "the model ends after so long at the latest (default: 180)")
+    .option("--seconds <n>", "the model ends after so long at the latest (default: 300)")
     .option("--seed <n>", "the same seed gives the same report (default: 1)")
     .option(
       "--against <file>",

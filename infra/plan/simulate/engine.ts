@@ -11,7 +11,7 @@ import { peoplePolicy, retryMs } from "../../src/rehearse/page-policy.ts";
 import { firstPresses, type Crowd } from "./crowd.ts";
 import { Conductor, type Books } from "./lending.ts";
 import { Lines } from "./lines.ts";
-import { productPolicy, type Scenario } from "./scenario.ts";
+import { closedLoop, productPolicy, type Scenario } from "./scenario.ts";
 import { BIN_MS, Tally, type Word } from "./tally.ts";
 
 export const STEP_MS = 1;
@@ -75,6 +75,11 @@ class Engine {
   #active: number;
   #onTheirWay = 0;
   #isOver = false;
+  /** Of a closed loop: passes over everybody so far, when this one began, and how many were told, and told `busy`, in it. */
+  #passes = 1;
+  #passBeganStep = 0;
+  #passBusy = 0;
+  #passTold = 0;
   #firstPressMs = Infinity;
   #lastWinMs = -1;
 
@@ -127,6 +132,7 @@ class Engine {
       this.#arrive();
       this.#serve();
       this.#conductor.step(nowMs);
+      if (this.#scenario.plant.connections !== null) this.#endPass();
       if ((this.#step + 1) % binSteps === 0) this.#tally.closeBin(this.#books.left);
     }
     this.#tally.closeBin(this.#books.left);
@@ -283,8 +289,8 @@ class Engine {
   #tell(person: number, word: Word): void {
     const { press, perUser, plant } = this.#scenario;
     const waitedMs = (this.#step - this.#sentStep[person]!) * STEP_MS;
-    // In a closed loop the wait before the connection is the client's own.
-    const isLate = plant.connections === null && waitedMs + plant.latencyMs > peoplePolicy.timeoutMs;
+    if (plant.connections !== null) return this.#tellLoop(person, word);
+    const isLate = waitedMs + plant.latencyMs > peoplePolicy.timeoutMs;
     this.#tally.answer(isLate ? "late" : word);
     if (isLate || word === "busy") return this.#askAgain(person);
     switch (word) {
@@ -311,9 +317,16 @@ class Engine {
     }
   }
 
+  /** Who is told in a closed loop waits for the pass to end; their connection is the next one's. */
+  #tellLoop(person: number, word: Word): void {
+    this.#tally.answer(word);
+    this.#passTold += 1;
+    if (word === "busy") this.#passBusy += 1;
+    this.#told[person] = this.#has[person]!;
+  }
+
   #askAgain(person: number): void {
-    const { attemptsMax, againMsMin, againMsSpan, roundsOfAskingMax, closedLoopMs } = peoplePolicy;
-    if (this.#scenario.plant.connections !== null) return this.#later(person, closedLoopMs);
+    const { attemptsMax, againMsMin, againMsSpan, roundsOfAskingMax } = peoplePolicy;
     const attempt = this.#attempts[person]!;
     if (attempt < attemptsMax) {
       this.#attempts[person] = attempt + 1;
@@ -325,6 +338,24 @@ class Engine {
       return this.#later(person, this.#between(againMsMin, againMsSpan));
     this.#tally.gaveUp += 1;
     this.#done();
+  }
+
+  /** wrk does not know whom it told what, so while somebody was told `busy` it asks everybody once more. */
+  #endPass(): void {
+    if (this.#passTold < this.#told.length) return;
+    if (this.#passBusy === 0 || this.#passes === closedLoop.passesMax) {
+      this.#tally.gaveUp += this.#passBusy;
+      this.#active = 0;
+      return;
+    }
+    const nextStep = Math.max(this.#step + 1, this.#passBeganStep + closedLoop.passMsMin / STEP_MS);
+    this.#passes += 1;
+    this.#passBeganStep = nextStep;
+    [this.#passBusy, this.#passTold] = [0, 0];
+    for (let person = 0; person < this.#told.length && nextStep < this.#steps; person += 1) {
+      this.#asks[person] = this.#told[person] === 0 ? 0 : ONCE_MORE;
+      this.#moments.push(nextStep, person);
+    }
   }
 
   #between(minMs: number, spanMs: number): number {

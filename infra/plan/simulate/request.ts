@@ -23,6 +23,8 @@ const USERS_MAX = 20_000_000;
 const BUCKETS_MAX = 256;
 const PER_USER_MAX = 255;
 const SECONDS_MAX = 3_600;
+/** Who was told `busy` for as long as this has given up. */
+const SECONDS_DEFAULT = 300;
 const MOVE_MS = 15;
 
 /** What is simulated, but for whether buckets lend and what is lost: that varies. */
@@ -38,9 +40,12 @@ export interface Request {
 export async function readRequest(options: SimulateCommandOptions): Promise<Request> {
   const plant = readPlant(options);
   const seed = wholeOption("--seed", options.seed, 0, 0xffff_ffff) ?? 1;
-  const secondsMax = wholeOption("--seconds", options.seconds, 1, SECONDS_MAX) ?? 180;
+  const secondsMax = wholeOption("--seconds", options.seconds, 1, SECONDS_MAX) ?? SECONDS_DEFAULT;
   const people = options.event === undefined ? ofNames(options) : await ofEvent(options, options.event);
   const { buckets, stock, crowd, users, perUser } = people;
+  if (plant.connections !== null && perUser !== 1) {
+    throw new BadInput(`--connections: found it with ${perUser} prizes a user, expected 1`);
+  }
   const press = readPress(options, crowd.bucketOf.length);
   if (press.spreadMs >= secondsMax * 1000) {
     throw new BadInput(

@@ -30,7 +30,7 @@ export interface Plant {
   frontCores: number | null;
   /** Everything on one machine of so many cores, load generator included; then nothing else bounds. */
   machineCores: number | null;
-  /** A closed loop: at most so many requests are on their way at once, and the others wait at the client. */
+  /** A closed loop: at most so many requests are on their way at once, and the others wait at the client. One prize a user. */
   connections: number | null;
   zones: number;
   /** Added to every answer: the network, and the rest under load of the services. */
@@ -54,6 +54,9 @@ export interface Scenario {
   losses: Loss[];
   secondsMax: number;
 }
+
+/** A closed loop is what wrk does in a rehearsal (src/rehearse/grab.lua): passes over everybody. */
+export const closedLoop = { passesMax: 4, passMsMin: 250 } as const;
 
 /** The product's own bounds and rhythms, as its code has them. */
 export const productPolicy = {

@@ -14,15 +14,13 @@ export const peoplePolicy = {
   /** Presses "ask again" after a look at the page, and gives up after so many rounds of it. */
   againMsMin: 500,
   againMsSpan: 2_000,
-  roundsOfAskingMax: 5,
+  roundsOfAskingMax: 3,
   /** To the next press of somebody who may have several. */
   thinkMsMin: 200,
   thinkMsSpan: 600,
   onceMoreMs: 3_000,
   resultMsMin: 1_000,
   resultMsSpan: 9_000,
-  /** In a closed loop those who were told `busy` come again after the others, at the earliest so much later. */
-  closedLoopMs: 250,
 } as const;
 
 /** The page's wait before it asks again, after what the server asked for. `random` is from 0 to 1. */
