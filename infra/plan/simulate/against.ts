@@ -1,5 +1,4 @@
 /** The model held against a rehearsal: the same people, prizes and pattern, and how far apart the two are. */
-import { availableParallelism } from "node:os";
 import { BadInput, JOURNAL_MAX_DEFAULT, table } from "@hongbao/preprocess";
 import type { RehearseReport } from "../../src/rehearse/rehearse.ts";
 import type { Costs } from "./costs.ts";
@@ -10,7 +9,7 @@ import type { Scenario } from "./scenario.ts";
 /** What a comparison needs of a report of `rehearse --json`. */
 export type Rehearsed = Pick<
   RehearseReport,
-  "perUser" | "connections" | "spreadSeconds" | "secondsToLastWin" | "buckets" | "answers"
+  "perUser" | "connections" | "spreadSeconds" | "secondsToLastWin" | "buckets" | "answers" | "series"
 >;
 
 export interface Compared {
@@ -58,6 +57,11 @@ export function checkRehearsed(value: unknown, path: string): Rehearsed {
   if (report!.spreadSeconds !== null && !isCount(report!.spreadSeconds)) {
     throw wrong("spreadSeconds", report!.spreadSeconds, "seconds, or null after wrk");
   }
+  const series = report!.series;
+  for (const field of ["answers", "wins"] as const) {
+    if (!Array.isArray(series?.[field])) throw wrong(`series.${field}`, series?.[field], "a list of counts");
+  }
+  if (!isCount(series!.stepMs)) throw wrong("series.stepMs", series!.stepMs, "milliseconds");
   if (report!.spreadSeconds === null && report!.perUser !== 1) {
     throw wrong("perUser", report!.perUser, "1 after wrk, whose passes are only modelled for that");
   }
@@ -67,7 +71,7 @@ export function checkRehearsed(value: unknown, path: string): Rehearsed {
 /** @param cores of the machine that both cluster and load ran on. */
 export function scenarioOf(
   rehearsed: Rehearsed,
-  options: { costs: Costs; lend: boolean; seed: number; cores?: number | null },
+  options: { costs: Costs; lend: boolean; seed: number; cores: number },
 ): Scenario {
   const { perUser, connections, spreadSeconds, buckets } = rehearsed;
   return {
@@ -82,7 +86,7 @@ export function scenarioOf(
       costs: options.costs,
       services: 2,
       frontCores: null,
-      machineCores: options.cores ?? availableParallelism(),
+      machineCores: options.cores,
       connections: spreadSeconds === null ? connections : null,
       zones: 1,
       latencyMs: 10,
@@ -97,7 +101,7 @@ export function scenarioOf(
 
 export function holdAgainst(
   rehearsed: Rehearsed,
-  options: { costs: Costs; lend: boolean; seed: number; cores?: number | null },
+  options: { costs: Costs; lend: boolean; seed: number; cores: number },
 ): { report: AgainstReport; outcome: Outcome } {
   const scenario = scenarioOf(rehearsed, options);
   const crowd = crowdOfCounts(

@@ -1,10 +1,11 @@
 /** The edge of `hongbao simulate`: options in, report out, exit code. */
 import { readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { BadInput, CheckFailed, print, printJson, say } from "@hongbao/preprocess";
 import { wholeOption } from "../../src/options.ts";
 import { againstText, checkRehearsed, holdAgainst, PART_MAX } from "./against.ts";
 import type { SimulateCommandOptions } from "./commands.ts";
-import { MEASURED, readCosts } from "./costs.ts";
+import { calibrated, MEASURED, readCosts, type Costs } from "./costs.ts";
 import { simulate, type Outcome } from "./engine.ts";
 import { picture } from "./picture.ts";
 import { reportOf, reportText, variantOf } from "./report.ts";
@@ -13,6 +14,8 @@ import { readRequest } from "./request.ts";
 /** Throws BadInput, and CheckFailed when a model is too far from the rehearsal it is held against. */
 export async function runSimulate(options: SimulateCommandOptions): Promise<void> {
   if (options.against !== undefined) return runAgainst(options, options.against);
+  if (options.calibrate !== undefined)
+    throw new BadInput(`--calibrate: found it without --against, expected both`);
   const request = await readRequest(options);
   const { base, crowd, lends, losses } = request;
   // Beside a loss stands the same without it.
@@ -30,15 +33,17 @@ export async function runSimulate(options: SimulateCommandOptions): Promise<void
 }
 
 function runAgainst(options: SimulateCommandOptions, path: string): void {
-  const rehearsed = checkRehearsed(readJson(path), path);
+  const rehearsed = checkRehearsed(readJson("--against", path), path);
   if (options.lend === "both") {
     throw new BadInput(`--against: found it without --lend on or off, expected how the rehearsal ran`);
   }
+  const cores = wholeOption("--machine-cores", options.machineCores, 1, 1_024) ?? availableParallelism();
+  const known = options.costs === undefined ? MEASURED : readCosts(options.costs);
   const { report, outcome } = holdAgainst(rehearsed, {
-    costs: options.costs === undefined ? MEASURED : readCosts(options.costs),
+    costs: options.calibrate === undefined ? known : calibrate(known, options.calibrate, cores),
     lend: options.lend === "on",
     seed: wholeOption("--seed", options.seed, 0, 0xffff_ffff) ?? 1,
-    cores: wholeOption("--machine-cores", options.machineCores, 1, 1_024) ?? null,
+    cores,
   });
   if (options.svg !== undefined) {
     const users = rehearsed.buckets.map((bucket) => bucket.users);
@@ -53,12 +58,17 @@ function runAgainst(options: SimulateCommandOptions, path: string): void {
     );
 }
 
-function readJson(path: string): unknown {
+function calibrate(costs: Costs, path: string, cores: number): Costs {
+  const report = checkRehearsed(readJson("--calibrate", path), path);
+  return calibrated(costs, report, cores, path);
+}
+
+function readJson(option: string, path: string): unknown {
   try {
     return JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
     throw new BadInput(
-      `--against: found ${path}: ${(error as Error).message}, expected a report of "hongbao rehearse --json"`,
+      `${option}: found ${path}: ${(error as Error).message}, expected a report of "hongbao rehearse --json"`,
     );
   }
 }

@@ -28,6 +28,7 @@ export interface SimulateCommandOptions {
   seconds?: string;
   seed?: string;
   against?: string;
+  calibrate?: string;
   svg?: string;
   json?: boolean;
 }
@@ -86,6 +87,10 @@ export function registerSimulate(program: Command): void {
     .option(
       "--against <file>",
       "a report of `rehearse --json`: simulate that, and compare; 1 when 20 % apart",
+    )
+    .option(
+      "--calibrate <file>",
+      "with --against: another rehearsal by wrk there, which tells what a win costs",
     )
     .option("--svg <file>", "draw the stock of every bucket over time")
     .option("--json", "one JSON document on stdout")

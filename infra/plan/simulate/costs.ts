@@ -84,3 +84,41 @@ export function readCosts(path: string): Costs {
     machineOverUs: whole(over),
   };
 }
+
+/** Of the answers of a tenth of a second, so much must be wins for it to tell what a win costs. */
+const WINS_SHARE_MIN = 0.9;
+
+/**
+ * What a win costs where a rehearsal ran: its load script, payout and few connections cost more than the bench's. All that is
+ * done on that machine is taken to be dearer in the same proportion. Throws BadInput when it had no time of wins alone.
+ */
+export function calibrated(
+  costs: Costs,
+  {
+    series,
+    spreadSeconds,
+  }: { series: { stepMs: number; answers: number[]; wins: number[] }; spreadSeconds: number | null },
+  cores: number,
+  path: string,
+): Costs {
+  const { stepMs, answers, wins } = series;
+  const first = wins.findIndex((count) => count > 0);
+  const last = answers.findIndex((count, step) => step > first && wins[step]! < WINS_SHARE_MIN * count);
+  const steady = first === -1 || spreadSeconds !== null ? [] : wins.slice(first + 1, last === -1 ? -1 : last);
+  const won = steady.reduce((sum, count) => sum + count, 0);
+  if (steady.length * stepMs < 500 || won === 0) {
+    throw new BadInput(
+      `--calibrate: found no half second of wins alone in ${path}, expected a rehearsal by wrk with prizes for most`,
+    );
+  }
+  const wonUs = (cores * steady.length * stepMs * 1000) / won;
+  const times = wonUs / costs.machineWonUs;
+  return {
+    ...costs,
+    from: `${costs.from}, calibrated by ${path}: ${wonUs.toFixed(0)} us a win`,
+    machineWonUs: wonUs,
+    machinePassedUs: costs.machinePassedUs * times,
+    machineOwnUs: costs.machineOwnUs * times,
+    machineOverUs: costs.machineOverUs * times,
+  };
+}
