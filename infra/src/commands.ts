@@ -4,6 +4,7 @@ import { Option } from "commander";
 import { parentCommand } from "@hongbao/preprocess";
 import { registerBench } from "../bench/commands.ts";
 import { registerChaos } from "../chaos/commands.ts";
+import { registerSimulate } from "../plan/simulate/commands.ts";
 import type { AlertTestOptions } from "./monitoring/alert-test.ts";
 import type { DashboardsOptions } from "./monitoring/dashboards.ts";
 
@@ -31,6 +32,7 @@ export interface RehearseCommandOptions extends StateOption {
   connections?: string;
   threads?: string;
   duration?: string;
+  spread?: string;
   wait?: string;
   verify: boolean;
   json?: boolean;
@@ -72,6 +74,10 @@ export function register(program: Command): void {
     .option("--connections <n>", "connections to the balancer (default: 128)")
     .option("--threads <n>", "threads of wrk (default: 2, or the processors if fewer)")
     .option("--duration <seconds>", "at most so long (default: 300)")
+    .option(
+      "--spread <seconds>",
+      "people instead of wrk: each presses once in so long, and retries as the page does",
+    )
     .option("--wait <seconds>", "wait for the opening at most so long (default: 900)")
     .option("--no-verify", "do not ask everybody's result at the end")
     .option("--json", "one JSON document on stdout")
@@ -90,6 +96,7 @@ export function register(program: Command): void {
   registerMonitoring(program);
   registerBench(program);
   registerChaos(program);
+  registerSimulate(program);
 }
 
 function registerMonitoring(program: Command): void {

@@ -70,4 +70,21 @@ t.test("a rehearsal in which services are killed loses no win", async (t) => {
   const again = await cluster.hongbao(["rehearse", "--users", "100", "--no-verify"]);
   t.equal(again.code, 0, again.stderr);
   t.match(again.stdout, /audit +clean/);
+
+  // People who press by the clock: most of them have a prize already, which is told again.
+  const people = await cluster.hongbao(["rehearse", "--users", "200", "--spread", "1", "--json"]);
+  t.equal(people.code, 0, people.stderr);
+  const pressed = JSON.parse(people.stdout) as RehearseReport;
+  t.match(pressed, { spreadSeconds: 1, finished: true, errors: { unanswered: 0 } });
+  const { won = 0, ended = 0, ...others } = pressed.answers;
+  t.equal(won + ended, 200, JSON.stringify(others));
+  t.equal(pressed.told.verified, won);
+  t.equal(
+    pressed.buckets.reduce((sum, { users }) => sum + users, 0),
+    200,
+  );
+  t.match(pressed.buckets, [
+    { bucket: "b0", left: 0 },
+    { bucket: "b1", left: 0 },
+  ]);
 });

@@ -18,6 +18,7 @@ export * from "./users.ts";
 export * from "./greetings.ts";
 export * from "./random.ts";
 export * from "./ranges.ts";
+export * from "./lending.ts";
 export * from "./plan.ts";
 export * from "./pack-format.ts";
 export * from "./pack-writer.ts";

@@ -1,13 +1,13 @@
 /**
- * Which prizes move, and when an empty bucket has truly ended: pure, a part of decide(). Why so, and not otherwise, stands
- * in docs/decisions/0011-moves.md. A transfer is three steps, each of which any controller takes when it finds it next:
+ * Which prizes move, and when an empty bucket has truly ended: pure, a part of decide(). Who lends how much to whom is
+ * preprocess/src/lending.ts. Why so, and not otherwise, stands in docs/decisions/0011-moves.md. A transfer is three steps, each of which any controller takes when it finds it next:
  *
  *   leaving   the lender is asked for the IDs: they leave its Redis, then its MySQL says so
  *   arriving  the IDs are known, nobody has them; the borrower's MySQL says so, then its Redis has them
  *   done      arrived; or nothing was left to move
  */
-import type { PackRound } from "@hongbao/preprocess";
-import type { SeenBucket, SeenRound, World } from "./decide.ts";
+import { mayLendMore, planLoans, type Holder, type PackRound } from "@hongbao/preprocess";
+import type { SeenBucket, World } from "./decide.ts";
 import type { Transfer } from "./records.ts";
 
 export type MoveAction =
@@ -16,13 +16,6 @@ export type MoveAction =
   | { kind: "out" | "in"; round: number; transfer: Transfer }
   /** Nothing can come to this empty stock. */
   | { kind: "final"; round: number; bucket: string; stock: number };
-
-export const lendPolicy = {
-  /** A bucket borrows when this part of what it had is left: it takes a moment, and by then it may be empty. */
-  lowWaterShare: 0.1,
-  /** Loans that the conductor makes by itself in a round, for each bucket. Halving empties a million in twenty. */
-  loansPerBucketMax: 50,
-} as const;
 
 /** What of a round decides where its rest may go. */
 export type RoundPlan = Pick<PackRound, "id" | "kind" | "item" | "groups" | "leftovers">;
@@ -178,26 +171,23 @@ function rollovers(world: World): TransferPlan[] {
   );
 }
 
-interface Holder {
-  bucket: SeenBucket;
-  seen: SeenRound;
-  /** Left, without what is on its way out. */
-  free: number;
-}
-
 /** Buckets that give this round now and may lend or borrow by themselves. */
-function holders(world: World, round: number): Holder[] {
+function holders(world: World, round: number): (Holder & { bucket: SeenBucket })[] {
   const record = world.records.get(round);
   if (record?.state !== "open") return [];
+  const moving = world.transfers.filter(isUnderWay);
   return world.buckets.flatMap((bucket) => {
     const seen = bucket.rounds.get(round);
-    if (!world.lends(bucket.id)) return [];
+    const { id } = bucket;
+    if (!world.lends(id)) return [];
     if (seen === undefined || seen.v !== record.v || seen.state !== "open" || !canMove(bucket)) return [];
-    const leaving = world.transfers.filter(
-      (each) => each.state === "leaving" && each.from === bucket.id && each.round === round,
+    const leaving = moving.filter(
+      (each) => each.state === "leaving" && each.from === id && each.round === round,
     );
     const out = leaving.reduce((sum, { count }) => sum + (count ?? seen.left), 0);
-    return [{ bucket, seen, free: Math.max(0, seen.left - out) }];
+    const awaits = moving.some((each) => each.to === id && each.toRound === round);
+    const { left, issued, dry } = seen;
+    return [{ id, bucket, left, issued, dry, free: Math.max(0, left - out), awaits }];
   });
 }
 
@@ -205,44 +195,19 @@ function mayLend(world: World, round: number): boolean {
   const made = world.transfers.filter(
     (each) => each.kind === "lend" && each.round === round && !each.ordered,
   );
-  return (
-    world.buckets.filter(({ id }) => world.lends(id)).length > 1 &&
-    made.length < lendPolicy.loansPerBucketMax * world.buckets.length
-  );
-}
-
-/** Whether somebody asked in vain, or soon will: a bucket that nobody asks for prizes needs none. */
-function isLow({ left, issued, dry }: SeenRound): boolean {
-  if (left === 0) return dry;
-  return issued > 0 && left <= Math.floor((left + issued) * lendPolicy.lowWaterShare);
+  const lending = world.buckets.filter(({ id }) => world.lends(id)).length;
+  return mayLendMore(made.length, { all: world.buckets.length, lending });
 }
 
 function loans(world: World): TransferPlan[] {
   return world.rounds.flatMap((round) => {
     if (!mayLend(world, round)) return [];
-    const all = holders(world, round).filter(({ bucket }) => isFresh(world, bucket));
-    const arrivesAt = (id: string): boolean =>
-      world.transfers.some((each) => isUnderWay(each) && each.to === id && each.toRound === round);
-    const low = all.filter(({ seen, bucket }) => isLow(seen) && !arrivesAt(bucket.id));
-    low.sort((a, b) => a.free - b.free);
-    return low.flatMap((borrower): TransferPlan[] => {
-      const lender = all.reduce((best, each) => (each.free > best.free ? each : best), borrower);
-      const count = loanOf(lender.free, borrower.free);
-      if (lender === borrower || count === 0) return [];
-      lender.free -= count;
-      const [from, to] = [lender.bucket, borrower.bucket];
-      return [{ kind: "lend", from: from.id, to: to.id, round, toRound: round, count, epoch: from.epoch }];
+    const fresh = holders(world, round).filter(({ bucket }) => isFresh(world, bucket));
+    const epochOf = new Map(fresh.map(({ id, bucket }) => [id, bucket.epoch]));
+    return planLoans(fresh).map(({ from, to, count }): TransferPlan => {
+      return { kind: "lend", from, to, round, toRound: round, count, epoch: epochOf.get(from)! };
     });
   });
-}
-
-/**
- * Half the difference, so that afterwards neither is poorer than the other and nothing goes straight back. An empty bucket
- * whose users ask gets the last prize too; one with some left waits until a lender has twice as much.
- */
-export function loanOf(lenderLeft: number, borrowerLeft: number): number {
-  if (borrowerLeft === 0) return Math.ceil(lenderLeft / 2);
-  return lenderLeft >= 2 * borrowerLeft + 2 ? Math.floor((lenderLeft - borrowerLeft) / 2) : 0;
 }
 
 /**
@@ -262,7 +227,7 @@ export function mayCome(world: World, round: number, id?: string): boolean {
   if (!lends) return false;
   const all = holders(world, round);
   const borrowers = all.filter(({ bucket }) => id === undefined || bucket.id === id);
-  return borrowers.some((borrower) => all.some((each) => each !== borrower && each.seen.left > 0));
+  return borrowers.some((borrower) => all.some((each) => each !== borrower && each.left > 0));
 }
 
 /** Empty buckets to which nothing can come: they say `ended` from now on, and not `busy`. */

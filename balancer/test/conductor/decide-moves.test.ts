@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import t from "tap";
-import { decideMoves, loanOf, mayCome, targetOf, type MoveAction } from "../../src/conductor/decide-moves.ts";
+import { loanOf } from "@hongbao/preprocess";
+import { decideMoves, mayCome, targetOf, type MoveAction } from "../../src/conductor/decide-moves.ts";
 import { isOver, type SeenBucket, type SeenRound, type World } from "../../src/conductor/decide.ts";
 import type { RoundRecord, Transfer } from "../../src/conductor/records.ts";
 

@@ -1,5 +1,13 @@
 /** The options of `rehearse`, read and checked once; its exit code. */
-import { CheckFailed, findTopology, print, printJson, readTopology, say } from "@hongbao/preprocess";
+import {
+  BadInput,
+  CheckFailed,
+  findTopology,
+  print,
+  printJson,
+  readTopology,
+  say,
+} from "@hongbao/preprocess";
 import { onStopSignals } from "../cluster/foreground.ts";
 import type { RehearseCommandOptions } from "../commands.ts";
 import { ensurePackages } from "../install/packages.ts";
@@ -12,6 +20,9 @@ const USERS_MAX = 10_000_000;
 const THREADS_MAX = 64;
 const WAIT_SECONDS = 900;
 const SECONDS_MAX = 86_400;
+const SPREAD_SECONDS_MAX = 3_600;
+/** Each of them is a task of this process. */
+const PEOPLE_MAX = 200_000;
 
 export async function runRehearse(options: RehearseCommandOptions): Promise<void> {
   const users = wholeOption("--users", options.users, 1, USERS_MAX)!;
@@ -20,8 +31,12 @@ export async function runRehearse(options: RehearseCommandOptions): Promise<void
   const connections = wholeOption("--connections", options.connections, 1, 50_000) ?? CONNECTIONS;
   const durationSecondsMax = wholeOption("--duration", options.duration, 1, SECONDS_MAX) ?? DURATION_SECONDS;
   const waitSecondsMax = wholeOption("--wait", options.wait, 0, SECONDS_MAX) ?? WAIT_SECONDS;
+  const spreadSeconds = wholeOption("--spread", options.spread, 0, SPREAD_SECONDS_MAX);
+  if (spreadSeconds !== undefined && users > PEOPLE_MAX) {
+    throw new BadInput(`--users: found ${users} with --spread, expected at most ${PEOPLE_MAX}`);
+  }
   const topology = readTopology(findTopology(options.topology, options.state));
-  await ensurePackages(["wrk"]);
+  if (spreadSeconds === undefined) await ensurePackages(["wrk"]);
   say(`Load on ${topology.balancer.url} (${topology.path})`);
   const stop = new AbortController();
   const release = onStopSignals(stop, () => process.exit(130));
@@ -30,6 +45,7 @@ export async function runRehearse(options: RehearseCommandOptions): Promise<void
       topology,
       users,
       ...(round === undefined ? {} : { round }),
+      ...(spreadSeconds === undefined ? {} : { spreadSeconds }),
       threads,
       connections,
       durationSecondsMax,

@@ -3,7 +3,14 @@ import { createReadStream, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { BadInput, HongbaoError, Unreachable, type Topology } from "@hongbao/preprocess";
+import {
+  BadInput,
+  bucketOfSlot,
+  HongbaoError,
+  slotOf,
+  Unreachable,
+  type Topology,
+} from "@hongbao/preprocess";
 import { errorLine, runHongbao, tryHongbao } from "../cluster/hongbao.ts";
 import { publishedRounds, type PublishedRound } from "../cluster/schedule.ts";
 import {
@@ -15,9 +22,10 @@ import {
   withMoments,
   type Latency,
 } from "./figures.ts";
+import { People } from "./people.ts";
 import { Sampler, type SampledUser, type Samples } from "./sampler.ts";
 import { waitForKey } from "./start-file.ts";
-import { runWrk, STEP_MS, type WrkFigures } from "./wrk.ts";
+import { NO_WRK, runWrk, STEP_MS, type WrkFigures } from "./wrk.ts";
 
 export interface RehearseOptions {
   topology: Topology;
@@ -31,14 +39,24 @@ export interface RehearseOptions {
   /** How long to wait for the opening. */
   waitSecondsMax: number;
   verify: boolean;
+  /** People instead of wrk: each presses at a moment of so many seconds, and asks again as the page does. */
+  spreadSeconds?: number;
   tell: (text: string) => void;
   signal?: AbortSignal;
 }
 
 export interface AuditReport {
   ok: boolean;
-  rounds: { round: number; generated: Sum; issued: Sum; left: Sum; claimed: Sum; waiting: Sum }[];
+  rounds: (BucketSums & { round: number; buckets?: (BucketSums & { bucket: string })[] })[];
   violations: { promise: number; round: number; bucket: string; what: string }[];
+}
+
+interface BucketSums {
+  generated: Sum;
+  issued: Sum;
+  left: Sum;
+  claimed: Sum;
+  waiting: Sum;
 }
 
 interface Sum {
@@ -46,13 +64,25 @@ interface Sum {
   amount: number;
 }
 
+/** Of one bucket: its users who were sent, its prizes, and what was left of them in the end. */
+export interface BucketRehearsal {
+  bucket: string;
+  users: number;
+  generated: number;
+  left: number;
+}
+
 export interface RehearseReport {
   event: string;
   round: number;
   kind: "envelope" | "item";
   users: number;
+  perUser: number;
   connections: number;
   threads: number;
+  /** Over how long people pressed; null when wrk pressed for them, one after the other, as fast as it went. */
+  spreadSeconds: number | null;
+  buckets: BucketRehearsal[];
   /** False when the time was over before every user had asked. */
   finished: boolean;
   /** Answers to grabs by result word; a win that was told before is `repeat`. */
@@ -94,10 +124,14 @@ export async function rehearse(options: RehearseOptions): Promise<RehearseReport
     const users = await lastUsers(tokensPath, options.users, sampled);
     tell(`Round ${round.id} of ${event}: ${options.users} users, ${options.connections} connections`);
     const key = await waitForKey(topology, round, options.waitSecondsMax, tell, signal);
-    const { figures, samples, told } = await load(options, round, key, tokensPath, users);
+    const { figures, samples, told } =
+      options.spreadSeconds === undefined
+        ? await load(options, round, key, tokensPath, users)
+        : await letPeoplePress(options, round, key, tokensPath);
     tell("Auditing ...");
     const audit = await auditReport(topology);
-    return report(options, event, round, figures, samples, told, audit);
+    const buckets = await bucketRehearsals(topology, round.id, tokensPath, options.users, audit);
+    return report(options, event, round, figures, samples, told, audit, buckets);
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
@@ -124,17 +158,74 @@ export function chooseRound(rounds: PublishedRound[], wanted?: number): Publishe
 async function lastUsers(path: string, count: number, sampled: number): Promise<SampledUser[]> {
   const users: SampledUser[] = [];
   let lines = 0;
-  const reader = createInterface({ input: createReadStream(path) });
-  for await (const line of reader) {
+  for await (const user of usersOf(path)) {
     lines += 1;
-    if (lines > count - sampled && lines <= count) {
-      const [user = "", token = ""] = line.split("\t");
-      users.push({ user, token });
-    }
+    if (lines > count - sampled && lines <= count) users.push(user);
   }
   if (lines < count)
     throw new BadInput(`--users: found ${count}, expected at most ${lines}, the users of the event`);
   return users;
+}
+
+async function* usersOf(path: string): AsyncGenerator<SampledUser> {
+  for await (const line of createInterface({ input: createReadStream(path) })) {
+    const [user = "", token = ""] = line.split("\t");
+    yield { user, token };
+  }
+}
+
+/** Where those who were sent belong, beside what the audit says of prizes. */
+async function bucketRehearsals(
+  topology: Topology,
+  round: number,
+  path: string,
+  count: number,
+  audit: AuditReport,
+): Promise<BucketRehearsal[]> {
+  const owners = bucketOfSlot(topology);
+  const sent = topology.buckets.map(() => 0);
+  let lines = 0;
+  for await (const { user } of usersOf(path)) {
+    lines += 1;
+    if (lines > count) break;
+    sent[owners[slotOf(user)]!]! += 1;
+  }
+  const sums = audit.rounds.find((each) => each.round === round)?.buckets ?? [];
+  return topology.buckets.map(({ id }, index) => {
+    const sum = sums.find(({ bucket }) => bucket === id);
+    return {
+      bucket: id,
+      users: sent[index]!,
+      generated: sum?.generated.count ?? 0,
+      left: sum?.left.count ?? 0,
+    };
+  });
+}
+
+/** People press; then each who was told of a win is asked whether it is still there. */
+async function letPeoplePress(
+  options: RehearseOptions,
+  round: PublishedRound,
+  key: string,
+  tokensPath: string,
+): Promise<{ figures: WrkFigures; samples: Samples; told: RehearseReport["told"] }> {
+  const { topology, signal, users, durationSecondsMax, connections } = options;
+  const people = new People({
+    ...{ url: topology.balancer.url, round: round.id, key, perUser: round.perUser, connections },
+    users: await lastUsers(tokensPath, users, users),
+    spreadMs: options.spreadSeconds! * 1000,
+    durationMsMax: durationSecondsMax * 1000,
+    ...(signal ? { signal } : {}),
+  });
+  try {
+    const { beganAtMs, finished, samples } = await people.press();
+    const looked = options.verify ? await people.verify() : { verified: 0, missing: 0, unknown: 0 };
+    const wins = [...samples.told.values()].reduce((sum, ids) => sum + ids.size, 0);
+    const told = { wins, ...looked, unknown: options.verify ? looked.unknown : wins };
+    return { figures: { ...NO_WRK, beganAtMs, finished }, samples, told };
+  } finally {
+    people.close();
+  }
 }
 
 /** wrk and the sampler side by side; then the sampler looks for its wins. */
@@ -197,6 +288,7 @@ function report(
   samples: Samples,
   told: RehearseReport["told"],
   audit: AuditReport,
+  buckets: BucketRehearsal[],
 ): RehearseReport {
   const sampledCounts = Object.fromEntries(
     Array.from(samples.latenciesMs, ([word, list]) => [word, list.length]),
@@ -210,8 +302,11 @@ function report(
     round: round.id,
     kind: round.kind,
     users: options.users,
+    perUser: round.perUser,
     connections: options.connections,
     threads: options.threads,
+    spreadSeconds: options.spreadSeconds ?? null,
+    buckets,
     finished: figures.finished,
     answers: sumCounts(figures.counts, sampledCounts),
     errors: { ...figures.errors, unanswered: figures.unanswered + samples.errors },

@@ -2,9 +2,8 @@
  * A few users beside wrk whose every answer is timed: wrk's own latencies mix wins with the rest, and it cannot tell
  * which request an answer belongs to. It asks at a gentle pace and so measures what a client sees under wrk's load.
  */
-import { Agent, request } from "node:http";
-import { Agent as TlsAgent, request as tlsRequest } from "node:https";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Asker, wordOf, type Answer } from "./asker.ts";
 
 export interface SampledUser {
   user: string;
@@ -33,28 +32,21 @@ export interface Samples {
   errors: number;
 }
 
-interface Answer {
-  status: number;
-  body: string;
-}
-
 const PAUSE_MS_MIN = 15;
 /** Below what a user may ask for, so that few users ask slowly instead of being limited. */
 const ASKS_PER_SECOND_MAX = 4;
-const ANSWER_MS_MAX = 10_000;
 const SAMPLES_MAX = 200_000;
 
 export class Sampler {
   readonly #job: SamplerJob;
-  readonly #agent: Agent;
+  readonly #asker: Asker;
   readonly #samples: Samples = { latenciesMs: new Map(), told: new Map(), answers: [], errors: 0 };
   #next = 0;
   #taken = 0;
 
   constructor(job: SamplerJob) {
     this.#job = job;
-    const options = { keepAlive: true, maxSockets: job.connections };
-    this.#agent = job.url.startsWith("https:") ? new TlsAgent(options) : new Agent(options);
+    this.#asker = new Asker(job.url, job.connections);
   }
 
   /** Every user asks once, then they go on asking in turn until the stop. */
@@ -68,10 +60,9 @@ export class Sampler {
   /** Told wins that `/result` does not know, and how many it knows. */
   async verify(): Promise<{ verified: number; missing: string[]; unknown: number }> {
     const outcome = { verified: 0, missing: [] as string[], unknown: 0 };
-    const path = `/v1/rounds/${this.#job.round}/result`;
     const tokens = new Map(this.#job.users.map(({ user, token }) => [user, token]));
     for (const [user, told] of this.#samples.told) {
-      const known = await this.#resultOf(path, tokens.get(user)!);
+      const known = await this.#asker.winsOf(this.#job.round, tokens.get(user)!);
       if (known === null) outcome.unknown += told.size;
       else
         for (const id of told) {
@@ -83,7 +74,7 @@ export class Sampler {
   }
 
   close(): void {
-    this.#agent.destroy();
+    this.#asker.close();
   }
 
   async #client(): Promise<void> {
@@ -101,7 +92,7 @@ export class Sampler {
   async #grab(user: string, token: string, n: number): Promise<void> {
     const { round, key } = this.#job;
     const sentAt = performance.now();
-    const answer = await this.#ask(
+    const answer = await this.#asker.ask(
       "POST",
       `/v1/rounds/${round}/grab?k=${encodeURIComponent(key)}&n=${n}`,
       token,
@@ -119,50 +110,12 @@ export class Sampler {
     this.#samples.latenciesMs.set(word, list);
   }
 
-  #note(user: string, { status, body }: Answer): string {
-    const word = /^\s*\{\s*"result"\s*:\s*"(\w+)"/.exec(body)?.[1] ?? `http_${status}`;
+  #note(user: string, answer: Answer): string {
+    const { word, id } = wordOf(answer);
     if (word !== "won") return word;
-    const id = /"id"\s*:\s*"(\d+)"/.exec(body)?.[1] ?? "";
     const told = this.#samples.told.get(user) ?? new Set();
     if (told.has(id)) return "repeat";
     this.#samples.told.set(user, told.add(id));
     return "won";
-  }
-
-  async #resultOf(path: string, token: string): Promise<Set<string> | null> {
-    for (let tries = 0; tries < 5; tries++) {
-      const answer = await this.#ask("GET", path, token);
-      if (answer?.status === 200) {
-        const { wins } = JSON.parse(answer.body) as { wins: { prize: { id: string } }[] };
-        return new Set(wins.map(({ prize }) => prize.id));
-      }
-      await sleep(200 * (tries + 1));
-    }
-    return null;
-  }
-
-  #ask(method: string, path: string, token: string): Promise<Answer | null> {
-    const { url } = this.#job;
-    return new Promise((resolve) => {
-      const options = {
-        method,
-        agent: this.#agent,
-        timeout: ANSWER_MS_MAX,
-        headers: { authorization: `Bearer ${token}` },
-      };
-      const asked = (url.startsWith("https:") ? tlsRequest : request)(
-        new URL(path, url),
-        options,
-        (response) => {
-          let body = "";
-          response.setEncoding("utf8").on("data", (chunk: string) => (body += chunk));
-          response.once("end", () => resolve({ status: response.statusCode!, body }));
-          response.once("error", () => resolve(null));
-        },
-      );
-      asked.once("timeout", () => asked.destroy(new Error("no answer in time")));
-      asked.once("error", () => resolve(null));
-      asked.end(method === "POST" ? "" : undefined);
-    });
   }
 }

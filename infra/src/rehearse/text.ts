@@ -10,7 +10,8 @@ export function reportText(report: RehearseReport): string {
   const words = Object.entries(answers).sort(([, a], [, b]) => b - a);
   const lost = Object.entries(errors).filter(([, value]) => value > 0);
   const lines = [
-    `Round ${report.round} (${report.kind}): ${count(report.users)} users over ${report.connections} connections`,
+    `Round ${report.round} (${report.kind}): ${count(report.users)} users over ${report.connections} connections` +
+      (report.spreadSeconds === null ? "" : `, pressing in ${report.spreadSeconds} s`),
     `  answers    ${count(all)}: ${words.map(([word, value]) => `${word} ${count(value)}`).join(", ")}`,
     `  peak       ${count(report.peakPerSecond)} answers, ${count(report.peakWinsPerSecond)} new wins in one second`,
     `  last win   ${report.secondsToLastWin === null ? "none" : `after ${report.secondsToLastWin.toFixed(1)} s`}` +
@@ -20,6 +21,10 @@ export function reportText(report: RehearseReport): string {
     ),
     `  told wins  ${count(told.wins)}: ${toldText(told)}`,
   ];
+  const left = report.buckets.map(({ bucket, users, generated, left }) => {
+    return `${bucket} ${count(left)} of ${count(generated)} (${count(users)} users)`;
+  });
+  lines.push(`  left       ${left.join(", ")}`);
   if (lost.length > 0)
     lines.push(`  no answer  ${lost.map(([kind, value]) => `${kind} ${count(value)}`).join(", ")}`);
   if (!report.finished) lines.push("  The time was over before every user had asked (--duration).");

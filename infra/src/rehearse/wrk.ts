@@ -48,6 +48,21 @@ export interface WrkFigures {
   errors: { connect: number; read: number; write: number; timeout: number };
 }
 
+/** Of a load without wrk. */
+export const NO_WRK: Omit<WrkFigures, "beganAtMs" | "finished"> = {
+  lastWinAt: 0,
+  counts: {},
+  results: {},
+  answers: {},
+  wins: {},
+  told_wins: 0,
+  told_amount: 0,
+  verified: 0,
+  missing: 0,
+  unanswered: 0,
+  errors: { connect: 0, read: 0, write: 0, timeout: 0 },
+};
+
 export const STEP_MS = 100;
 const SCRIPT = join(import.meta.dirname, "grab.lua");
 const STARTED = "hongbao-rehearse: thread started";
