@@ -15,6 +15,7 @@ locals {
       listen        = module.balancer.listen
       url           = "https://${local.api_domain}"
       admin         = "balancer.${module.network.namespace}:${module.balancer.admin_port}"
+      discover      = "balancer.${module.network.namespace}"
       proxyProtocol = true
       tls           = { cert = "/var/lib/hongbao/tls.pem" }
       site          = "https://${local.site_domain}"
