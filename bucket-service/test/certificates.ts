@@ -25,7 +25,9 @@ export function makeAuthority(dir: string): Authority {
   return {
     file: at("ca.pem"),
     sign(name) {
-      const [key, request, certificate, more] = ["key", "csr", "pem", "ext"].map((end) => at(`${name}.${end}`));
+      const [key, request, certificate, more] = ["key", "csr", "pem", "ext"].map((end) =>
+        at(`${name}.${end}`),
+      );
       openssl("req", "-new", ...NEW_KEY, "-subj", `/CN=${name}`, "-keyout", key!, "-out", request!);
       writeFileSync(more!, `subjectAltName=DNS:${name}\n`);
       openssl(

@@ -101,6 +101,12 @@ variable "payout" {
   }
 }
 
+variable "payout_secrets" {
+  description = "What requests to the wallet and the order system are signed with: variable → secret."
+  type        = map(string)
+  default     = {}
+}
+
 variable "namespace" {
   description = "Name of the service-discovery namespace."
   type        = string

@@ -26,11 +26,6 @@ variable "namespace" {
   type        = string
 }
 
-variable "bucket_ids" {
-  description = "Buckets to watch."
-  type        = list(string)
-}
-
 variable "topic_arns" {
   description = "Topics: page, ticket."
   type        = map(string)
