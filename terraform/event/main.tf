@@ -177,6 +177,7 @@ module "bucket" {
   grab                 = each.value.grab
   persist              = each.value.persist
   payout               = each.value.payout
+  started              = var.started
   payout_secrets       = { for name, target in local.payout_targets : "HONGBAO_${upper(name)}" => target.secret_arn }
 }
 
@@ -188,6 +189,7 @@ module "balancer" {
   domain                 = local.api_domain
   certificate_secret_arn = var.base.certificate_secret_arn
   size                   = var.balancer
+  started                = var.started
 }
 
 module "static_site" {
@@ -209,6 +211,7 @@ module "controller" {
   common             = local.common
   control_statements = local.control_statements
   size               = var.controller
+  started            = var.started
 }
 
 module "operator" {
@@ -228,6 +231,7 @@ module "monitoring" {
   mysql_ids           = { for id, bucket in module.bucket : id => bucket.store_ids["mysql"] }
   balancer_dimensions = module.balancer.alarm_dimensions
   size                = var.monitoring
+  started             = var.started
 
   services = merge(
     { balancer = { name = module.balancer.service_name, count = var.balancer.count } },

@@ -113,6 +113,12 @@ variable "cpu_architecture" {
   default     = "X86_64"
 }
 
+variable "started" {
+  description = "False at the first apply: stores and operators' tasks, until the pack is loaded. Processes without one end, and ECS would give them up."
+  type        = bool
+  default     = true
+}
+
 variable "existing_secrets" {
   description = "Secrets that exist already, by name; usually `token`, which the company's log-in service signs users' tokens with."
   type        = map(string)

@@ -34,6 +34,23 @@ variables {
   }
 }
 
+run "not_started" {
+  command = plan
+
+  module {
+    source = "./modules/bucket"
+  }
+
+  variables {
+    started = false
+  }
+
+  assert {
+    condition     = alltrue([for role in local.roles : role.count == 0])
+    error_message = "Before there is a pack nothing runs that would need it."
+  }
+}
+
 run "bucket" {
   variables {
     payout_secrets = { HONGBAO_WALLET = "arn:aws:secretsmanager:ap-southeast-1:123456789012:secret:wallet" }

@@ -134,7 +134,7 @@ module "process" {
   }]
 
   service = {
-    count            = var.size.count
+    count            = var.started ? var.size.count : 0
     discovery_name   = "balancer"
     namespace_id     = var.common.namespace_id
     target_group_arn = aws_lb_target_group.this.arn

@@ -223,15 +223,18 @@ locals {
   # before a new task would be ready.
   roles = {
     grab = merge(var.grab, {
+      count   = var.started ? var.grab.count : 0
       ports   = [local.ports.http, local.ports.spop, local.ports.admin]
       secrets = { for name in ["TOKEN", "RECEIPT", "OPERATOR", "SPOP", "REDIS", "MYSQL"] : "HONGBAO_${name}" => var.common.secret_variables["HONGBAO_${name}"] }
     })
     persist = merge(var.persist, {
+      count   = var.started ? 1 : 0
       ports   = [local.ports.admin]
       secrets = { for name in ["RECEIPT", "OPERATOR", "REDIS", "MYSQL"] : "HONGBAO_${name}" => var.common.secret_variables["HONGBAO_${name}"] }
     })
     # The one that talks to wallets outside knows least.
     payout = merge(var.payout, {
+      count   = var.started ? 1 : 0
       ports   = [local.ports.admin]
       secrets = merge({ for name in ["OPERATOR", "MYSQL"] : "HONGBAO_${name}" => var.common.secret_variables["HONGBAO_${name}"] }, var.payout_secrets)
     })
@@ -269,9 +272,9 @@ module "process" {
     count          = each.value.count
     discovery_name = "${each.key}-${var.id}"
     namespace_id   = var.common.namespace_id
-    # The old one drains first where two of a name would take each other's address.
+    # The old one drains first where two of a name would take each other's address. Of one service half a task more is none.
     minimum_healthy_percent = each.key == "grab" ? 100 : 0
-    maximum_percent         = each.key == "grab" ? 150 : 100
+    maximum_percent         = each.key != "grab" ? 100 : each.value.count < 2 ? 200 : 150
   }
 
   depends_on = [

@@ -107,6 +107,12 @@ variable "payout_secrets" {
   default     = {}
 }
 
+variable "started" {
+  description = "Whether its processes run; without a pack they could not."
+  type        = bool
+  default     = true
+}
+
 variable "namespace" {
   description = "Name of the service-discovery namespace."
   type        = string

@@ -115,6 +115,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   # Silence is trouble: what measures is gone.
   treat_missing_data = "breaching"
   # The one is for phones, the other for mail.
-  alarm_actions = [var.topic_arns["page"], var.topic_arns["ticket"]]
-  ok_actions    = [var.topic_arns["ticket"]]
+  actions_enabled = var.started
+  alarm_actions   = [var.topic_arns["page"], var.topic_arns["ticket"]]
+  ok_actions      = [var.topic_arns["ticket"]]
 }

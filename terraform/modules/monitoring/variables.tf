@@ -56,6 +56,12 @@ variable "balancer_dimensions" {
   type        = map(string)
 }
 
+variable "started" {
+  description = "Whether its processes run; without a pack they could not."
+  type        = bool
+  default     = true
+}
+
 variable "size" {
   description = "Size of the task."
   type        = object({ cpu = number, memory = number })

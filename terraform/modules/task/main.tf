@@ -162,6 +162,8 @@ resource "aws_ecs_service" "this" {
   launch_type            = "FARGATE"
   propagate_tags         = "SERVICE"
   enable_execute_command = false
+  # An apply is over when the new tasks run and the old ones are gone: the next part may follow.
+  wait_for_steady_state = true
   # One task goes when its successor is ready; a role that must not run twice says otherwise.
   deployment_minimum_healthy_percent = var.service.minimum_healthy_percent
   deployment_maximum_percent         = var.service.maximum_percent
