@@ -108,7 +108,7 @@ function h2Asker({ url, path, ca }: PeopleJob): {
         authorization: `Bearer ${token}`,
       });
       stream.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
-      stream.once("error", (error) => resolve(`no answer by HTTP/2: ${error.message}`));
+      stream.once("error", (error: Error) => resolve(`no answer by HTTP/2: ${error.message}`));
       stream.once("close", () => resolve(text));
       stream.end();
     });
