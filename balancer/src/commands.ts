@@ -232,6 +232,10 @@ function registerProcesses(program: Command): void {
     .option("--threads <count>", "HAProxy threads (default: one for each processor)")
     .option("--door <door>", "http: leave the services' SPOP doors out (default: spop)")
     .option("--dir <dir>", "where HAProxy runs (default: balancer/ beside the topology file)")
+    .option(
+      "--drain <seconds>",
+      "how long a stop waits for kept connections to end by themselves (default: 3)",
+    )
     .action(async (options: RunOptions) => (await import("./haproxy/run.ts")).runBalancer(options));
   where(
     balancer.command("site").description("write the page as a folder for a CDN, with what it is served with"),

@@ -7,6 +7,7 @@ import {
   readSecrets,
   type BucketPlace,
   type Pack,
+  type SecretName,
   type Secrets,
   type Topology,
 } from "@hongbao/preprocess";
@@ -14,12 +15,20 @@ import { switchMetrics } from "./metrics.ts";
 import { SwitchKeeper, switchesPath } from "./switches/keeper.ts";
 
 export type Role = "grab" | "persist" | "payout";
+/** What each role knows: the one that talks to wallets outside need not be able to sign a user's token. */
+const SECRETS_OF: Record<Role, readonly SecretName[]> = {
+  grab: ["token", "receipt", "operator", "spop", "redis", "mysql"],
+  persist: ["receipt", "operator", "redis", "mysql"],
+  payout: ["operator", "mysql"],
+};
+
 type Logger = ReturnType<typeof createLogger>;
 
 /** What every role of a bucket process needs, made once. */
 export interface Frame {
   topology: Topology;
   bucket: BucketPlace;
+  /** Those that the role needs; the others are empty. */
   secrets: Secrets;
   pack: Pack;
   id: string;
@@ -53,7 +62,10 @@ export function openFrame(topology: Topology, bucketId: string, role: Role, id: 
   return {
     topology,
     bucket,
-    secrets: readSecrets(topology),
+    secrets: {
+      ...{ token: [], receipt: [], operator: "", spop: [], redis: "", mysql: "" },
+      ...readSecrets(topology, SECRETS_OF[role]),
+    },
     pack,
     id,
     logger,

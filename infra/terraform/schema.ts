@@ -2,7 +2,7 @@
  * Makes terraform/schema/aws.json: the schema of those resources and data sources that our Terraform uses, out of the published
  * bindings of the AWS provider. Run it by hand after using a new resource or a new version:
  *
- *     node infra/terraform/schema.ts
+ *     node infra/terraform/schema.ts && npx prettier --ignore-path /dev/null --write terraform/schema/aws.json
  *
  * The package is 46 MB (476 MB unpacked), so it is no dependency: it is fetched here once, checked against its digest, and
  * read without being unpacked. What comes out is small and stands in the repository.

@@ -4,6 +4,11 @@
  */
 import { stringify } from "yaml";
 
+export interface Topic {
+  topicArn: string;
+  region: string;
+}
+
 export interface AlertReceivers {
   mail?: {
     to: readonly string[];
@@ -15,11 +20,13 @@ export interface AlertReceivers {
     /** False only for a server on the own machine. */
     requireTls: boolean;
   };
+  /** In place of mail by a server of one's own: a topic whose subscribers get mail. */
+  mailTopic?: Topic;
   phone?: {
     /** Gets Alertmanager's JSON by POST: most services that call phones take it. */
     webhook?: { url: string; tokenFile?: string };
     /** A topic whose subscribers get an SMS. */
-    sns?: { topicArn: string; region: string };
+    sns?: Topic;
   };
   /** Is called for as long as the monitoring works; whoever waits there tells when it stops. */
   heartbeat?: { url: string; everySeconds?: number };
@@ -51,11 +58,13 @@ since {{ .StartsAt }}
 what to do: {{ .Annotations.runbook }}
 
 {{ end }}`;
+/** A topic takes at most 100 letters of ASCII. */
+const TOPIC_SUBJECT = `Hongbao {{ .Status }} {{ .CommonLabels.alertname }}`;
 const SHORT = `{{ .Status }}: {{ range .Alerts }}{{ .Annotations.summary }}. {{ end }}`;
 
 /** The text of alertmanager.yml. */
 export function alertmanagerConfig(receivers: AlertReceivers): string {
-  const { mail, phone, heartbeat, timing = {} } = receivers;
+  const { mail, mailTopic, phone, heartbeat, timing = {} } = receivers;
   const { groupWaitSeconds, groupIntervalSeconds, repeatMinutes } = { ...alertPolicy, ...timing };
   const heartbeatEvery = `${heartbeat?.everySeconds ?? alertPolicy.heartbeatSeconds}s`;
   return stringify(
@@ -87,6 +96,7 @@ export function alertmanagerConfig(receivers: AlertReceivers): string {
         {
           name: "mail",
           ...(mail === undefined ? {} : { email_configs: mail.to.map((to) => mailTo(mail, to)) }),
+          ...(mailTopic === undefined ? {} : { sns_configs: [publish(mailTopic, TOPIC_SUBJECT, TEXT)] }),
         },
         { name: "phone", ...phoneConfigs(phone) },
         {
@@ -135,17 +145,13 @@ function phoneConfigs(phone: AlertReceivers["phone"] = {}): object {
     ...(sns === undefined
       ? {}
       : {
-          sns_configs: [
-            {
-              topic_arn: sns.topicArn,
-              sigv4: { region: sns.region },
-              subject: "Hongbao",
-              message: SHORT,
-              send_resolved: true,
-            },
-          ],
+          sns_configs: [publish(sns, "Hongbao", SHORT)],
         }),
   };
+}
+
+function publish({ topicArn, region }: Topic, subject: string, message: string): object {
+  return { topic_arn: topicArn, sigv4: { region }, subject, message, send_resolved: true };
 }
 
 /** Source: what fires; target: what is then not told. Both of the same bucket where `equal` says so. */

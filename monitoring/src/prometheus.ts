@@ -1,6 +1,6 @@
 /**
- * Prometheus' configuration from the topology: a pure function, so the same for a cluster on one machine and for one on AWS.
- * Nothing in it is secret: exporters have the passwords, in their environment.
+ * Prometheus' configuration: a pure function, so the same for a cluster on one machine, where the topology names everybody, and for
+ * one on AWS, where tasks come and go and a controller says who is there (`targetsOf`). Nothing in it is secret: exporters have the passwords, in their environment.
  */
 import { stringify } from "yaml";
 
@@ -34,7 +34,8 @@ export interface Exporters {
 }
 
 export interface PrometheusPlan {
-  topology: ScrapedTopology;
+  /** Who is scraped: a topology's processes, or whoever these URLs name (http_sd). */
+  topology: ScrapedTopology | { targetUrls: readonly string[] };
   exporters: Exporters;
   alertmanagers: readonly string[];
   /** Patterns of files with rules. */
@@ -49,7 +50,8 @@ export interface PrometheusPlan {
 /** A rate over the shortest window that dashboards take, four scrapes of ours, must find two of an exporter in it. */
 export const prometheusPolicy = { scrapeSeconds: 2, exporterSeconds: 3, evaluateSeconds: 2 } as const;
 
-interface Target {
+/** An entry of http_sd and file_sd. */
+export interface Target {
   targets: string[];
   labels?: Record<string, string>;
 }
@@ -75,8 +77,7 @@ export function prometheusConfig(plan: PrometheusPlan): string {
           job_name: "hongbao",
           // Our processes name themselves; the labels of the target are for `up`, when they cannot.
           honor_labels: true,
-          static_configs: ourTargets(topology),
-          ...discovered(plan),
+          ...ours(plan),
         },
         ...exporter("node", exporters.node.length === 0 ? [] : [{ targets: [...exporters.node] }]),
         ...exporter("redis", redisTargets(topology, exporters), redisRelabel(exporters)),
@@ -88,16 +89,34 @@ export function prometheusConfig(plan: PrometheusPlan): string {
   );
 }
 
-function ourTargets({ balancer, controllers, buckets }: ScrapedTopology): Target[] {
+function ours(plan: PrometheusPlan): object {
+  const { topology } = plan;
+  return "targetUrls" in topology
+    ? { http_sd_configs: topology.targetUrls.map((url) => ({ url, refresh_interval: "5s" })) }
+    : { static_configs: targetsOf(topology), ...discovered(topology, plan.targetsDir) };
+}
+
+/** Who was found in place of those that a topology does not name. */
+export interface FoundTargets {
+  services: (bucket: string) => readonly Admin[];
+  /** Null where there is one, which the topology names. */
+  balancers: readonly string[] | null;
+}
+
+/** Every process of a topology; those that are discovered only where somebody says who was found. */
+export function targetsOf(
+  { balancer, controllers, buckets }: ScrapedTopology,
+  found: FoundTargets = { services: () => [], balancers: null },
+): Target[] {
   const target = (role: string, { id, admin }: Admin, bucket?: string): Target => ({
     targets: [admin],
     labels: { role, id, ...(bucket === undefined ? {} : { bucket }) },
   });
   return [
-    { targets: [balancer.admin], labels: { role: "balancer" } },
+    { targets: [...(found.balancers ?? [balancer.admin])], labels: { role: "balancer" } },
     ...controllers.map((place) => target("controller", place)),
     ...buckets.flatMap(({ id, services, persist, payout }) => [
-      ...(isList(services) ? services.map((place) => target("grab", place, id)) : []),
+      ...(isList(services) ? services : found.services(id)).map((place) => target("grab", place, id)),
       ...persist.map((place) => target("persist", place, id)),
       ...payout.map((place) => target("payout", place, id)),
     ]),
@@ -107,17 +126,17 @@ function ourTargets({ balancer, controllers, buckets }: ScrapedTopology): Target
 const isList = (services: ScrapedTopology["buckets"][number]["services"]): services is readonly Admin[] =>
   Array.isArray(services);
 
-function discovered({ topology, targetsDir = "targets" }: PrometheusPlan): object {
-  const ids = topology.buckets.filter(({ services }) => !isList(services)).map(({ id }) => id);
+function discovered({ buckets }: ScrapedTopology, targetsDir = "targets"): object {
+  const ids = buckets.filter(({ services }) => !isList(services)).map(({ id }) => id);
   if (ids.length === 0) return {};
   const files = ids.map((id) => `${targetsDir}/services-${id}.json`);
   return { file_sd_configs: [{ files, refresh_interval: "5s" }] };
 }
 
-function redisTargets({ buckets }: ScrapedTopology, { redis }: Exporters): Target[] {
-  return redis === null
+function redisTargets(topology: PrometheusPlan["topology"], { redis }: Exporters): Target[] {
+  return redis === null || "targetUrls" in topology
     ? []
-    : buckets.map(({ id, redis: { url } }) => ({ targets: [url], labels: { bucket: id } }));
+    : topology.buckets.map(({ id, redis: { url } }) => ({ targets: [url], labels: { bucket: id } }));
 }
 
 function redisRelabel({ redis }: Exporters): object {

@@ -77,6 +77,8 @@ export interface BalancerPlace {
   listen: string;
   url: string;
   admin: string;
+  /** Where there are several: their name in service discovery. All have the port of `admin`. */
+  discover?: string;
   tls?: { cert: string };
   /** Connections come from a load balancer that says whose they are (proxy protocol, version 2); none comes without. */
   proxyProtocol?: boolean;
@@ -199,6 +201,7 @@ const topologySchema = mapField(
         listen: address,
         url: webUrl,
         admin: address,
+        discover: z.string().min(1).optional(),
         tls: mapField(
           { cert: z.string({ error: "a path" }).min(1, { error: "a path" }) },
           "{ cert: PATH }",
@@ -256,7 +259,7 @@ export function readTopology(path: string): Topology {
   };
   const base = dirname(resolve(path));
   const located = (text: string): string => (text.startsWith("s3://") ? text : resolve(base, text));
-  const { tls, proxyProtocol, publish, ...balancer } = data.balancer;
+  const { tls, proxyProtocol, publish, discover, ...balancer } = data.balancer;
   const topology: Topology = {
     path: resolve(path),
     slots: SLOTS,
@@ -270,6 +273,7 @@ export function readTopology(path: string): Topology {
       ...(tls ? { tls: { cert: located(tls.cert) } } : {}),
       ...(proxyProtocol ? { proxyProtocol } : {}),
       ...(publish === undefined ? {} : { publish }),
+      ...(discover === undefined ? {} : { discover }),
     },
     controllers: data.controllers,
     buckets: data.buckets,

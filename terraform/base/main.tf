@@ -1,5 +1,5 @@
 # What stays between events: the key, the state, DNS and certificates, images, topics with their subscriptions, the archive.
-# Cost of all of it at rest: about 5 USD a month.
+# Cost of all of it at rest: about 5 USD a month (docs/costs.md).
 
 data "aws_caller_identity" "this" {}
 
@@ -7,7 +7,7 @@ locals {
   account_id = data.aws_caller_identity.this.account_id
 }
 
-# It stays here because final snapshots and the archive must be readable after the event is gone. Cost: 1 USD a month.
+# It stays here because final snapshots and the archive must be readable after the event is gone.
 resource "aws_kms_key" "this" {
   description             = "Hongbao: stores, logs, secrets, topics, images, archive"
   enable_key_rotation     = true
@@ -51,7 +51,7 @@ resource "aws_kms_alias" "this" {
   target_key_id = aws_kms_key.this.key_id
 }
 
-# State and archive. Versioned, so that what was overwritten can be had back. Cost: 0.023 USD per GB and month.
+# State and archive. Versioned, so that what was overwritten can be had back.
 resource "aws_s3_bucket" "kept" {
   for_each      = toset(["state", "archive"])
   bucket_prefix = "${var.name}-${each.key}-"
@@ -111,7 +111,7 @@ resource "aws_s3_bucket_policy" "kept" {
   depends_on = [aws_s3_bucket_public_access_block.kept]
 }
 
-# The domain. Its name servers have to be entered where the domain was bought. Cost: 0.50 USD a month.
+# The domain. Its name servers have to be entered where the domain was bought.
 resource "aws_route53_zone" "this" {
   name = var.domain
 }
@@ -127,7 +127,7 @@ resource "aws_acm_certificate" "site" {
   }
 }
 
-# For HAProxy, which ends TLS itself: an exportable certificate. Cost: 15 USD a name, 149 USD a wildcard, once per 198 days.
+# For HAProxy, which ends TLS itself: an exportable certificate. Cost: by the name, each 198 days.
 resource "aws_acm_certificate" "api" {
   domain_name       = "api.${var.domain}"
   validation_method = "DNS"

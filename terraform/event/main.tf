@@ -25,6 +25,8 @@ module "network" {
   nat_per_zone        = var.nat_per_zone
   interface_endpoints = var.interface_endpoints
   namespace           = "${var.event}.hongbao.internal"
+  kms_key_arn         = var.base.kms_key_arn
+  log_retention_days  = var.log_retention_days
 }
 
 # Cost: container insights by metric; the cluster itself is free.
@@ -99,6 +101,12 @@ resource "aws_s3_bucket_policy" "control" {
 }
 
 locals {
+  # The key opens objects by way of S3 only, and there the bucket's and the prefix's own statements hold.
+  by_s3 = { StringEquals = { "kms:ViaService" = "s3.${var.base.region}.amazonaws.com" } }
+
+  # A secret each for those that are named.
+  payout_targets = { for name, target in var.payout_targets : name => target if target != null }
+
   # Each secret of the topology and the environment variable that ECS puts it into.
   secret_variables = { for name, arn in module.secrets.arns : "HONGBAO_${upper(name)}" => arn }
 
@@ -130,7 +138,7 @@ locals {
     read_statements = [
       { Effect = "Allow", Action = "s3:GetObject", Resource = ["${aws_s3_bucket.control.arn}/topology.yaml", "${aws_s3_bucket.control.arn}/pack/*"] },
       { Effect = "Allow", Action = "s3:ListBucket", Resource = aws_s3_bucket.control.arn, Condition = { StringLike = { "s3:prefix" = ["pack/*"] } } },
-      { Effect = "Allow", Action = "kms:Decrypt", Resource = var.base.kms_key_arn },
+      { Effect = "Allow", Action = "kms:Decrypt", Resource = var.base.kms_key_arn, Condition = local.by_s3 },
       # This call knows no resources, only the namespace's name.
       { Effect = "Allow", Action = "servicediscovery:DiscoverInstances", Resource = "*", Condition = { StringEquals = { "servicediscovery:NamespaceName" = module.network.namespace } } },
     ]
@@ -140,7 +148,7 @@ locals {
   control_statements = [
     { Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject"], Resource = "${aws_s3_bucket.control.arn}/control/*" },
     { Effect = "Allow", Action = "s3:ListBucket", Resource = aws_s3_bucket.control.arn, Condition = { StringLike = { "s3:prefix" = ["control/*"] } } },
-    { Effect = "Allow", Action = "kms:GenerateDataKey", Resource = var.base.kms_key_arn },
+    { Effect = "Allow", Action = "kms:GenerateDataKey", Resource = var.base.kms_key_arn, Condition = local.by_s3 },
     { Effect = "Allow", Action = "s3:PutObject", Resource = ["${module.static_site.bucket_arn}/start/*", "${module.static_site.bucket_arn}/rounds.json"] },
   ]
 
@@ -148,8 +156,10 @@ locals {
     { Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject"], Resource = ["${aws_s3_bucket.control.arn}/pack/*", "${aws_s3_bucket.control.arn}/input/*", "${aws_s3_bucket.control.arn}/seed/*"] },
     { Effect = "Allow", Action = "s3:ListBucket", Resource = aws_s3_bucket.control.arn, Condition = { StringLike = { "s3:prefix" = ["input/*"] } } },
     { Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject"], Resource = "arn:aws:s3:::${var.base.archive_bucket}/${local.archive_prefix}/*" },
-    { Effect = "Allow", Action = "kms:GenerateDataKey", Resource = var.base.kms_key_arn },
+    # What is there is told apart from what may not be read: an archive that broke off goes on.
+    { Effect = "Allow", Action = "s3:ListBucket", Resource = "arn:aws:s3:::${var.base.archive_bucket}", Condition = { StringLike = { "s3:prefix" = ["${local.archive_prefix}/*"] } } },
     { Effect = "Allow", Action = "sns:Publish", Resource = values(var.base.topic_arns) },
+    { Effect = "Allow", Action = ["kms:Decrypt", "kms:GenerateDataKey"], Resource = var.base.kms_key_arn, Condition = { StringEquals = { "kms:ViaService" = "sns.${var.base.region}.amazonaws.com" } } },
   ]
 }
 
@@ -167,6 +177,8 @@ module "bucket" {
   grab                 = each.value.grab
   persist              = each.value.persist
   payout               = each.value.payout
+  started              = var.started
+  payout_secrets       = { for name, target in local.payout_targets : "HONGBAO_${upper(name)}" => target.secret_arn }
 }
 
 module "balancer" {
@@ -177,6 +189,7 @@ module "balancer" {
   domain                 = local.api_domain
   certificate_secret_arn = var.base.certificate_secret_arn
   size                   = var.balancer
+  started                = var.started
 }
 
 module "static_site" {
@@ -187,7 +200,9 @@ module "static_site" {
   domain          = local.site_domain
   zone_id         = var.base.zone_id
   certificate_arn = var.base.site_certificate_arn
-  site_folder     = coalesce(var.site_folder, "${path.module}/../../balancer/site")
+  api             = "https://${local.api_domain}"
+  site_folder     = coalesce(var.site_folder, "${path.module}/site")
+  media_folder    = var.media_folder
   price_class     = var.price_class
 }
 
@@ -196,6 +211,7 @@ module "controller" {
   common             = local.common
   control_statements = local.control_statements
   size               = var.controller
+  started            = var.started
 }
 
 module "operator" {
@@ -209,13 +225,13 @@ module "monitoring" {
   source              = "../modules/monitoring"
   common              = local.common
   namespace           = module.network.namespace
-  bucket_ids          = local.bucket_ids
   topic_arns          = var.base.topic_arns
   cluster_name        = aws_ecs_cluster.this.name
   redis_ids           = { for id, bucket in module.bucket : id => bucket.store_ids["redis"] }
   mysql_ids           = { for id, bucket in module.bucket : id => bucket.store_ids["mysql"] }
   balancer_dimensions = module.balancer.alarm_dimensions
   size                = var.monitoring
+  started             = var.started
 
   services = merge(
     { balancer = { name = module.balancer.service_name, count = var.balancer.count } },

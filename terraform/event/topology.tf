@@ -15,6 +15,7 @@ locals {
       listen        = module.balancer.listen
       url           = "https://${local.api_domain}"
       admin         = "balancer.${module.network.namespace}:${module.balancer.admin_port}"
+      discover      = "balancer.${module.network.namespace}"
       proxyProtocol = true
       tls           = { cert = "/var/lib/hongbao/tls.pem" }
       site          = "https://${local.site_domain}"
@@ -34,8 +35,13 @@ locals {
 
 # Processes that start before it is there end, and ECS starts them again.
 resource "aws_s3_object" "topology" {
-  bucket       = aws_s3_bucket.control.id
-  key          = "topology.yaml"
-  content      = yamlencode(merge(local.topology, var.payout_targets))
+  bucket = aws_s3_bucket.control.id
+  key    = "topology.yaml"
+  content = yamlencode(merge(local.topology, { for name, target in local.payout_targets : name => {
+    url       = target.url
+    secret    = { env = "HONGBAO_${upper(name)}" }
+    timeoutMs = target.timeout_ms
+    inFlight  = target.in_flight
+  } }))
   content_type = "application/yaml"
 }

@@ -113,6 +113,12 @@ variable "cpu_architecture" {
   default     = "X86_64"
 }
 
+variable "started" {
+  description = "False at the first apply: stores and operators' tasks, until the pack is loaded. Processes without one end, and ECS would give them up."
+  type        = bool
+  default     = true
+}
+
 variable "existing_secrets" {
   description = "Secrets that exist already, by name; usually `token`, which the company's log-in service signs users' tokens with."
   type        = map(string)
@@ -126,18 +132,32 @@ variable "secrets_generation" {
 }
 
 variable "payout_targets" {
-  description = "`wallet` and `orders` of the topology; without them the built-in ledger pays."
-  type        = any
-  default     = {}
+  description = "The company's wallet and order system; without them the built-in ledger and order book take their place. secret_arn: what requests are signed with, handed to payout tasks alone; encrypted with base's key or the account's own for secrets."
+  type = object({
+    wallet = optional(object({ url = string, secret_arn = string, timeout_ms = optional(number, 3000), in_flight = optional(number, 32) }))
+    orders = optional(object({ url = string, secret_arn = string, timeout_ms = optional(number, 3000), in_flight = optional(number, 32) }))
+  })
+  default = {}
 
   validation {
-    condition     = alltrue([for name in keys(var.payout_targets) : contains(["wallet", "orders"], name)])
-    error_message = "payout_targets: expected wallet, orders or none."
+    condition     = alltrue([for target in values(var.payout_targets) : can(regex("^https://[^@?#]+$", target.url)) if target != null])
+    error_message = "payout_targets: url: expected https://…, without a password; payouts leave the network by TLS only."
+  }
+
+  validation {
+    condition     = alltrue([for target in values(var.payout_targets) : can(regex("^arn:aws[a-z-]*:secretsmanager:", target.secret_arn)) if target != null])
+    error_message = "payout_targets: secret_arn: expected the ARN of a secret."
   }
 }
 
 variable "site_folder" {
-  description = "Folder with the page; null for the repository's own."
+  description = "Folder that `hongbao balancer site --out` wrote; null for terraform/event/site."
+  type        = string
+  default     = null
+}
+
+variable "media_folder" {
+  description = "Folder with prize pictures and the video, served under /media; null for none."
   type        = string
   default     = null
 }

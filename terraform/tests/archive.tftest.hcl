@@ -17,9 +17,10 @@ variables {
     topic_arns             = { page = "arn:aws:sns:ap-southeast-1:123456789012:hongbao-page", ticket = "arn:aws:sns:ap-southeast-1:123456789012:hongbao-ticket" }
     repository_urls        = { for image in ["node", "haproxy", "prometheus", "alertmanager", "grafana"] : "hongbao/${image}" => "123456789012.dkr.ecr.ap-southeast-1.amazonaws.com/hongbao/${image}" }
   }
-  event     = "spring"
-  image_tag = "1.0.0"
-  balancer  = { count = 2, cpu = 1024, memory = 2048 }
+  event       = "spring"
+  site_folder = "./tests/site"
+  image_tag   = "1.0.0"
+  balancer    = { count = 2, cpu = 1024, memory = 2048 }
   buckets = {
     b0 = { redis = { node_type = "cache.r7g.large" }, mysql = { instance_class = "db.r7g.large", storage_gb = 100 }, grab = { count = 12, cpu = 2048, memory = 4096 } }
   }

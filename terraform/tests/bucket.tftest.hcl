@@ -27,14 +27,50 @@ variables {
     repository_arns         = ["arn:aws:ecr:ap-southeast-1:123456789012:repository/hongbao/node"]
     cpu_architecture        = "X86_64"
     environment             = { HONGBAO_TOPOLOGY = "s3://control/topology.yaml" }
-    secret_variables        = { HONGBAO_REDIS = "arn:aws:secretsmanager:ap-southeast-1:123456789012:secret:redis" }
+    secret_variables        = { for name in ["token", "receipt", "operator", "spop", "redis", "mysql"] : "HONGBAO_${upper(name)}" => "arn:aws:secretsmanager:ap-southeast-1:123456789012:secret:${name}" }
     read_statements         = [{ Effect = "Allow", Action = "s3:GetObject", Resource = "arn:aws:s3:::control/pack/*" }]
     log_retention_days      = 30
     deletion_protection     = true
   }
 }
 
+run "not_started" {
+  command = plan
+
+  module {
+    source = "./modules/bucket"
+  }
+
+  variables {
+    started = false
+  }
+
+  assert {
+    condition     = alltrue([for role in local.roles : role.count == 0])
+    error_message = "Before there is a pack nothing runs that would need it."
+  }
+}
+
 run "bucket" {
+  variables {
+    payout_secrets = { HONGBAO_WALLET = "arn:aws:secretsmanager:ap-southeast-1:123456789012:secret:wallet" }
+  }
+
+  assert {
+    condition     = join(" ", sort(keys(local.roles["payout"].secrets))) == "HONGBAO_MYSQL HONGBAO_OPERATOR HONGBAO_WALLET"
+    error_message = "Payout, which talks to the outside, has its own bucket's MySQL and the wallet's secret, and no other."
+  }
+
+  assert {
+    condition     = length(local.roles["grab"].secrets) == 6 && !contains(keys(local.roles["persist"].secrets), "HONGBAO_TOKEN") && !contains(keys(local.roles["persist"].secrets), "HONGBAO_WALLET")
+    error_message = "Nobody but payout has the wallet's secret; only services have the one of users' tokens."
+  }
+
+  assert {
+    condition     = aws_db_instance.this.ca_cert_identifier == "rds-ca-rsa2048-g1"
+    error_message = "The authority whose roots are in the image (infra/images/Dockerfile)."
+  }
+
   module {
     source = "./modules/bucket"
   }

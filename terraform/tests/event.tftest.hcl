@@ -17,9 +17,10 @@ variables {
     topic_arns             = { page = "arn:aws:sns:ap-southeast-1:123456789012:hongbao-page", ticket = "arn:aws:sns:ap-southeast-1:123456789012:hongbao-ticket" }
     repository_urls        = { for image in ["node", "haproxy", "prometheus", "alertmanager", "grafana"] : "hongbao/${image}" => "123456789012.dkr.ecr.ap-southeast-1.amazonaws.com/hongbao/${image}" }
   }
-  event     = "spring"
-  image_tag = "1.0.0"
-  balancer  = { count = 2, cpu = 1024, memory = 2048 }
+  event       = "spring"
+  site_folder = "./tests/site"
+  image_tag   = "1.0.0"
+  balancer    = { count = 2, cpu = 1024, memory = 2048 }
   buckets = {
     b0 = { redis = { node_type = "cache.r7g.large" }, mysql = { instance_class = "db.r7g.large", storage_gb = 100 }, grab = { count = 12, cpu = 2048, memory = 4096 } }
     b1 = { redis = { node_type = "cache.r7g.large" }, mysql = { instance_class = "db.r7g.large", storage_gb = 100 }, grab = { count = 2, cpu = 2048, memory = 4096 } }
@@ -32,6 +33,9 @@ run "event" {
   }
 
   variables {
+    payout_targets = {
+      wallet = { url = "https://wallet.example.com/payouts", secret_arn = "arn:aws:secretsmanager:ap-southeast-1:123456789012:secret:wallet" }
+    }
     existing_secrets = { token = "arn:aws:secretsmanager:ap-southeast-1:123456789012:secret:login" }
   }
 
@@ -48,6 +52,26 @@ run "event" {
   assert {
     condition     = output.archive_marker == "s3://hongbao-archive-0000/spring/2702051200001234/ARCHIVED"
     error_message = "The marker has the time of the apply in it, so that an older archive does not count."
+  }
+
+  assert {
+    condition     = yamldecode(output.topology).wallet == { url = "https://wallet.example.com/payouts", secret = { env = "HONGBAO_WALLET" }, timeoutMs = 3000, inFlight = 32 } && !contains(keys(yamldecode(output.topology)), "orders")
+    error_message = "The wallet is named, its secret is pointed to."
+  }
+
+  assert {
+    condition     = yamldecode(output.topology).balancer.discover == "balancer.spring.hongbao.internal"
+    error_message = "HAProxys are found by name, too."
+  }
+
+  assert {
+    condition     = contains(local.operator_statements[*].Resource, "arn:aws:s3:::hongbao-archive-0000/spring/2702051200001234/*") && yamldecode(output.topology).archive == "s3://hongbao-archive-0000/spring/2702051200001234"
+    error_message = "Operators' tasks write below the topology's archive, where the marker is looked for."
+  }
+
+  assert {
+    condition     = alltrue([for statement in concat(local.control_statements, local.operator_statements, local.common.read_statements) : can(statement.Condition) if anytrue([for action in flatten([statement.Action]) : startswith(action, "kms:")])])
+    error_message = "The key is used by way of one service each."
   }
 
   assert {

@@ -12,6 +12,8 @@ variables {
   nat_per_zone        = true
   interface_endpoints = ["logs"]
   namespace           = "spring.hongbao.internal"
+  kms_key_arn         = "arn:aws:kms:ap-southeast-1:123456789012:key/0000"
+  log_retention_days  = 30
 }
 
 run "network" {

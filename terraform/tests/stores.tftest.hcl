@@ -27,7 +27,7 @@ variables {
     repository_arns         = ["arn:aws:ecr:ap-southeast-1:123456789012:repository/hongbao/node"]
     cpu_architecture        = "X86_64"
     environment             = { HONGBAO_TOPOLOGY = "s3://control/topology.yaml" }
-    secret_variables        = { HONGBAO_REDIS = "arn:aws:secretsmanager:ap-southeast-1:123456789012:secret:redis" }
+    secret_variables        = { for name in ["token", "receipt", "operator", "spop", "redis", "mysql"] : "HONGBAO_${upper(name)}" => "arn:aws:secretsmanager:ap-southeast-1:123456789012:secret:${name}" }
     read_statements         = [{ Effect = "Allow", Action = "s3:GetObject", Resource = "arn:aws:s3:::control/pack/*" }]
     log_retention_days      = 30
     deletion_protection     = true

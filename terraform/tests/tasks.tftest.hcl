@@ -53,6 +53,16 @@ run "service" {
   }
 
   assert {
+    condition     = one(aws_ecs_service.this[*].wait_for_steady_state)
+    error_message = "A deploy is over when the new tasks run, so that the next part may follow."
+  }
+
+  assert {
+    condition     = length(jsondecode(aws_ecs_task_definition.this.container_definitions)[0].mountPoints) == 1 && one(aws_ecs_task_definition.this.volume).name == "grab"
+    error_message = "Each container writes to a volume of its own."
+  }
+
+  assert {
     condition     = one(aws_ecs_service.this[*].desired_count) == 12
     error_message = "Sized, not chased."
   }

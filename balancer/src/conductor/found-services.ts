@@ -1,7 +1,8 @@
-/** The services of buckets whose services only service discovery knows, looked for again and again. */
+/** Processes that only service discovery knows, looked for again and again: services of buckets, and the HAProxys. */
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   discoverInstances,
+  type BalancerPlace,
   type BucketPlace,
   type DiscoveredServices,
   type ServicePlace,
@@ -11,11 +12,17 @@ const LOOK_MS = 1_000;
 
 export class FoundServices {
   readonly #buckets: (BucketPlace & { services: DiscoveredServices })[];
+  readonly #balancer: Pick<BalancerPlace, "admin" | "discover">;
   readonly #found = new Map<string, ServicePlace[]>();
   readonly #stopping = new AbortController();
   #loop: Promise<void> = Promise.resolve();
 
-  constructor(buckets: readonly BucketPlace[]) {
+  /** Admin places of the HAProxys; null where the topology names the only one. */
+  balancers: readonly string[] | null;
+
+  constructor(buckets: readonly BucketPlace[], balancer: Pick<BalancerPlace, "admin" | "discover">) {
+    this.#balancer = balancer;
+    this.balancers = balancer.discover === undefined ? null : [];
     this.#buckets = buckets.flatMap((bucket) =>
       Array.isArray(bucket.services) ? [] : [{ ...bucket, services: bucket.services }],
     );
@@ -28,7 +35,7 @@ export class FoundServices {
 
   /** Looks once, then again and again until stop(); `onChange` when services came or went. */
   async start(onChange: () => void, onTrouble: (error: unknown) => void): Promise<void> {
-    if (this.#buckets.length === 0) return;
+    if (this.#buckets.length === 0 && this.balancers === null) return;
     await this.#look(onChange, onTrouble);
     this.#loop = (async () => {
       const { signal } = this.#stopping;
@@ -46,17 +53,21 @@ export class FoundServices {
 
   async #look(onChange: () => void, onTrouble: (error: unknown) => void): Promise<void> {
     const before = JSON.stringify([...this.#found]);
-    await Promise.all(
-      this.#buckets.map(async ({ id, services }) => {
-        try {
-          this.#found.set(id, await findServices(services));
-        } catch (error) {
-          // Whoever was found before is still there, or its bucket's other processes are asked.
-          onTrouble(error);
-        }
-      }),
-    );
+    // Where a look fails whoever was found before is still there, or the bucket's other processes are asked.
+    await Promise.all([
+      ...this.#buckets.map(async ({ id, services }) =>
+        findServices(services).then((found) => this.#found.set(id, found), onTrouble),
+      ),
+      this.#lookForBalancers().catch(onTrouble),
+    ]);
     if (JSON.stringify([...this.#found]) !== before) onChange();
+  }
+
+  async #lookForBalancers(): Promise<void> {
+    const { discover, admin } = this.#balancer;
+    if (discover === undefined) return;
+    const port = admin.slice(admin.lastIndexOf(":"));
+    this.balancers = (await discoverInstances(discover)).map(({ host }) => host + port);
   }
 }
 

@@ -29,6 +29,7 @@ import { FoundServices } from "./found-services.ts";
 import { Conductor } from "./conductor.ts";
 import { eventStore, randomKey, Records } from "./records.ts";
 import { adminPages } from "./admin-pages.ts";
+import { targetsPage } from "./targets-page.ts";
 import type { ObedientProcess } from "./pushed-set.ts";
 import { startS3Site } from "./s3-site.ts";
 import { buildSite } from "./site-files.ts";
@@ -64,7 +65,7 @@ export async function startController(options: ControllerOptions): Promise<{ sto
   const { operator } = readSecrets(topology, ["operator"]);
   const registry = createRegistry({ labels: { role: "controller", id: place.id } });
   const logger = createLogger({ role: "controller", id: place.id }, { registry });
-  const services = new FoundServices(topology.buckets);
+  const services = new FoundServices(topology.buckets, topology.balancer);
   const { conductor, buckets, users, switches, tellDesks } = await makeConductor(
     topology,
     place.id,
@@ -81,7 +82,10 @@ export async function startController(options: ControllerOptions): Promise<{ sto
     operatorSecret: operator,
     registry,
     ready: () => ({ ready: conductor.epoch !== null, why: "the control store has not answered" }),
-    pages: adminPages(),
+    pages: (router) => {
+      adminPages()(router);
+      targetsPage(topology, services)(router);
+    },
     routes: conductorRoutes({ id: place.id, conductor, buckets, site: () => site, users, switches }),
     onError: (error) => {
       // What a caller is told is the caller's matter.

@@ -40,6 +40,11 @@ export class Finder {
     return this.#keeper.slots;
   }
 
+  /** Whether every bucket's services were found once, in this life or the one before. */
+  get knows(): boolean {
+    return this.#keeper.knows;
+  }
+
   /** One look before HAProxy starts, then more until stop(). Without discovered buckets it does nothing. */
   async start(): Promise<void> {
     if (this.slots.size === 0) return;

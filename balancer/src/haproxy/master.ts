@@ -14,7 +14,6 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BadInput, errorCode, Unreachable } from "@hongbao/preprocess";
 import { CONFIG } from "./files.ts";
-import { POLICY } from "./policy.ts";
 import { openRuntime, workerPid, type Runtime } from "./runtime.ts";
 
 /** The environment of HAProxy: the keys and nothing else of ours. */
@@ -24,6 +23,8 @@ export interface MasterParts {
   /** Holds haproxy.cfg and maps/; HAProxy runs in it. Absolute. */
   dir: string;
   keys: HaproxyKeys;
+  /** How long a stop waits for connections to end by themselves; default 3 s. */
+  drainMs?: number;
   /** A line that HAProxy wrote. */
   onLine?: (line: string) => void;
   /** HAProxy ended by itself; it is started again after `waitMs`. */
@@ -38,8 +39,10 @@ const POLL_MS = 20;
 /** One that lived so long is started again at once; shorter lives wait longer and longer. */
 const GOOD_LIFE_MS = 2_000;
 const WAIT_MS_MAX = 2_000;
-/** How long requests under way may take at a stop; browsers keep idle connections open for ever. */
-const SOFT_STOP_MS_MAX = 3_000;
+/** How long requests under way may take at a stop unless more is asked for; browsers keep idle connections open for ever. */
+const DRAIN_MS = 3_000;
+/** From SIGTERM, which ends every connection, to SIGKILL. */
+const KILL_MS = 10_000;
 /** Where Debian keeps servers, which is not on every user's path. */
 const SERVER_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
 
@@ -127,7 +130,7 @@ export class Master {
     await this.#up(before);
   }
 
-  /** Takes no new connections, lets requests under way finish, then ends. */
+  /** Takes no new connections, closes each that there is with its next answer, then ends: at once when none is left. */
   async stop(): Promise<void> {
     clearTimeout(this.#retry);
     this.#phase = "stopping";
@@ -135,8 +138,9 @@ export class Master {
     if (child !== null && isAlive(child)) {
       const exited = new Promise((resolve) => child.once("exit", resolve));
       child.kill("SIGUSR1");
-      const soft = setTimeout(() => child.kill("SIGTERM"), SOFT_STOP_MS_MAX);
-      const hard = setTimeout(() => child.kill("SIGKILL"), SOFT_STOP_MS_MAX + POLICY.hardStopMs);
+      const { drainMs = DRAIN_MS } = this.#parts;
+      const soft = setTimeout(() => child.kill("SIGTERM"), drainMs);
+      const hard = setTimeout(() => child.kill("SIGKILL"), drainMs + KILL_MS);
       if (isAlive(child)) await exited;
       clearTimeout(soft);
       clearTimeout(hard);

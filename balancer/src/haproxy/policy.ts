@@ -32,7 +32,11 @@ export const POLICY = Object.freeze({
   bodyMs: 3_000,
   /** Clients connect in the last minute before an opening and must find the connection alive. */
   keepAliveMs: 75_000,
-  hardStopMs: 10_000,
+  /**
+   * A HAProxy that ends, and the old one of a reload, wait so long for connections: each is closed with its next answer, and an
+   * idle one ends by itself after keepAliveMs. Closed earlier it would be closed under a request that is just being sent.
+   */
+  hardStopMs: 85_000,
   checkMs: 500,
   /** A busy process may answer late; a dead one refuses at once and is found out without this. */
   checkAnswerMs: 1_000,
@@ -58,7 +62,7 @@ assert(POLICY.keepAliveMs > ONE_MINUTE_MS);
 assert(POLICY.clientMs > POLICY.keepAliveMs);
 assert(POLICY.connectMs * (POLICY.retries + 1) <= POLICY.serverMs);
 assert(POLICY.queueMs + POLICY.serverMs < POLICY.clientMs);
-assert(POLICY.hardStopMs > POLICY.queueMs + POLICY.serverMs);
+assert(POLICY.hardStopMs > POLICY.keepAliveMs + POLICY.queueMs + POLICY.serverMs);
 assert(POLICY.headerBytesMax + POLICY.tokenLengthMax < BUFFER_BYTES);
 assert(POLICY.checkFastMs < POLICY.checkMs);
 

@@ -36,7 +36,12 @@ export interface RunOptions {
   threads?: string;
   /** `spop` (default) or `http`: whether HAProxy asks the services by SPOE first. */
   door?: string;
+  /** Seconds that a stop waits for kept connections to end by themselves; default 3. */
+  drain?: string;
 }
+
+/** ECS, the most patient of those who stop us, waits 120 s. */
+const DRAIN_SECONDS_MAX = 110;
 
 export interface RunningBalancer {
   reload(): Promise<void>;
@@ -57,6 +62,7 @@ export async function startBalancer(options: RunOptions): Promise<RunningBalance
   const topology = readTopology(path);
   const dir = resolve(options.dir ?? join(dirname(path), "balancer"));
   const chosen = readChoice(options);
+  const drainMs = readDrain(options.drain);
   const { operator } = readSecrets(topology, ["operator"]);
   const registry = createRegistry({ labels: { role: "balancer", id: topology.balancer.listen } });
   const logger = createLogger({ role: "balancer", id: topology.balancer.listen }, { registry });
@@ -76,6 +82,7 @@ export async function startBalancer(options: RunOptions): Promise<RunningBalance
   const master: Master = new Master({
     dir,
     keys: readKeys(topology),
+    ...(drainMs === undefined ? {} : { drainMs }),
     onLine: (line) => logger.info({ haproxy: line }, "haproxy says"),
     onDeath: (how, waitMs) => logger.error({ how, waitMs }, "haproxy ended; it is started again"),
     onUp: () => {
@@ -95,7 +102,7 @@ export async function startBalancer(options: RunOptions): Promise<RunningBalance
   });
   writeFiles(dir, topology, found, CONFIG, feed.variables);
   const reload = reloader({ path, dir, chosen: found, used, master, feed, registry, logger });
-  const admin = await startAdmin({ topology, operator, master, feed, registry, logger, reload });
+  const admin = await startAdmin({ topology, operator, finder, master, feed, registry, logger, reload });
   try {
     await feed.start();
     await master.start();
@@ -131,6 +138,15 @@ export function readChoice({ threads, door }: { threads?: string; door?: string 
     ...(threads === undefined ? {} : { threads: Number(threads) }),
     ...(door === undefined ? {} : { door }),
   };
+}
+
+function readDrain(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const seconds = /^\d{1,3}$/.test(text) ? Number(text) : NaN;
+  if (!(seconds >= 1 && seconds <= DRAIN_SECONDS_MAX)) {
+    throw new BadInput(`--drain: found "${text}", expected 1 to ${DRAIN_SECONDS_MAX} seconds`);
+  }
+  return seconds * 1000;
 }
 
 /** The pack's manifest, when the pack is a directory that is there already; the balancer can do without. */
@@ -257,13 +273,14 @@ function reloader(parts: {
 async function startAdmin(parts: {
   topology: Topology;
   operator: string;
+  finder: Finder;
   master: Master;
   feed: Feed;
   registry: Registry;
   logger: Logger;
   reload: () => Promise<void>;
 }): Promise<Server> {
-  const { topology, operator, master, feed, registry, logger, reload } = parts;
+  const { topology, operator, finder, master, feed, registry, logger, reload } = parts;
   registry.onCollect(() => {
     if (Number.isFinite(feed.ageMs)) registry.gauge("balancer_sync_age_seconds").set({}, feed.ageMs / 1000);
     const expiresAt = topology.balancer.tls ? certificateExpiry(topology.balancer.tls.cert) : null;
@@ -276,7 +293,11 @@ async function startAdmin(parts: {
       ...registry,
       text: async () => (await registry.text()) + (await haproxyMetrics(master).catch(() => "")),
     },
-    ready: () => ({ ready: master.running, why: "haproxy is not running" }),
+    // Without its services a new one would answer "busy" to whom its elders serve.
+    ready: () =>
+      finder.knows
+        ? { ready: master.running, why: "haproxy is not running" }
+        : { ready: false, why: "service discovery has not answered yet" },
     routes: (router) => {
       router.get("/state", (context) => {
         const heardMsAgo = Number.isFinite(feed.ageMs) ? Math.round(feed.ageMs) : null;

@@ -100,6 +100,8 @@ export class SlotKeeper {
   readonly #discover: Discover;
   readonly #names: Map<string, string>;
   #slots: Map<string, Slots>;
+  /** Buckets that nothing was ever heard of. */
+  readonly #unheard: Set<string>;
 
   /** @param kept what snapshot() said before, perhaps in another process. */
   constructor(names: Map<string, string>, kept: string | null, discover: Discover = discoverInstances) {
@@ -107,6 +109,12 @@ export class SlotKeeper {
     this.#discover = discover;
     const known = new Map(kept === null ? [] : (JSON.parse(kept) as [string, Slots][]));
     this.#slots = new Map([...names.keys()].map((bucket) => [bucket, known.get(bucket) ?? noSlots()]));
+    this.#unheard = new Set([...names.keys()].filter((bucket) => !known.has(bucket)));
+  }
+
+  /** Whether discovery has answered for every bucket, now or before; that it named nobody is an answer. */
+  get knows(): boolean {
+    return this.#unheard.size === 0;
   }
 
   get slots(): ReadonlyMap<string, Slots> {
@@ -125,6 +133,7 @@ export class SlotKeeper {
       Array.from(this.#names, async ([bucket, name]) => {
         try {
           const found = await this.#discover(name);
+          this.#unheard.delete(bucket);
           this.#slots.set(
             bucket,
             placeInSlots(

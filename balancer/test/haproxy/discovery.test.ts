@@ -12,7 +12,7 @@ import { Finder } from "../../src/haproxy/finder.ts";
 import { MAPS, mapText, pushedMaps, slotsMap } from "../../src/haproxy/maps.ts";
 import { Master } from "../../src/haproxy/master.ts";
 import { render, TOKEN_KEY } from "../../src/haproxy/render.ts";
-import { noSlots, placeInSlots, SLOTS_MAX, type Slots } from "../../src/haproxy/slots.ts";
+import { noSlots, placeInSlots, SlotKeeper, SLOTS_MAX, type Slots } from "../../src/haproxy/slots.ts";
 import { ask, bearer, eventually, KEY, layOut } from "./harness.ts";
 
 const hostsOf = (slots: Slots): string[] => slots.flatMap((slot) => (slot === null ? [] : [slot.host]));
@@ -38,6 +38,18 @@ t.test("a service keeps its place for as long as it is found; places are never g
     }),
   );
   t.pass();
+});
+
+t.test("a HAProxy is ready once discovery has answered, in this life or the one before", async (t) => {
+  let answer: () => Promise<never[]> = () => Promise.reject(new Error("away"));
+  const names = new Map([["b0", "grab-b0.spring.internal"]]);
+  const keeper = new SlotKeeper(names, null, () => answer());
+  await keeper.look(0);
+  t.notOk(keeper.knows);
+  answer = () => Promise.resolve([]);
+  await keeper.look(1);
+  t.ok(keeper.knows, "that nobody is there is an answer");
+  t.ok(new SlotKeeper(names, keeper.snapshot()).knows);
 });
 
 t.test("twelve tasks are found, one by one, and leave, while the same HAProxy runs", async (t) => {

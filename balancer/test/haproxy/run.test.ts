@@ -159,6 +159,10 @@ t.test("what is missing or wrong ends it with one line", async (t) => {
     code: 2,
     stderr: /^hongbao: --threads: found "x"/,
   });
+  t.match(await hongbao(["balancer", "run", "--drain", "600", ...at]), {
+    code: 2,
+    stderr: /^hongbao: --drain: found "600", expected 1 to 110 seconds/,
+  });
   t.match(await hongbao(["balancer", "run", "--topology", join(cluster.dir, "none")]), { code: 3 });
   const server = createServer();
   await listenOn(server, cluster.balancerAdmin);

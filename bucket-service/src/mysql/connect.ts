@@ -22,7 +22,8 @@ function options(bucket: BucketPlace, password: string): ConnectionOptions {
     port: Number(url.port === "" ? 3306 : url.port),
     user: decodeURIComponent(url.username),
     password,
-    ...(bucket.mysql.tls ? { ssl: { minVersion: "TLSv1.2" } } : {}),
+    // mysql2 would take any certificate of a known authority, whatever name it is for.
+    ...(bucket.mysql.tls ? { ssl: { minVersion: "TLSv1.2", verifyIdentity: true } } : {}),
     connectTimeout: mysqlPolicy.connectTimeoutMs,
     charset: "utf8mb4",
     timezone: "Z",

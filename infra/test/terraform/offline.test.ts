@@ -1,5 +1,6 @@
 /** Terraform, checked for real and offline: see infra/terraform/offline.ts. Skipped, by name, where there is no terraform. */
 import { globSync, readFileSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { readTopology } from "@hongbao/preprocess";
 import t, { type Test } from "tap";
@@ -77,6 +78,10 @@ t.test("terraform fmt, init, validate and test", { skip }, async (t) => {
     t.match(read.packFrom, /^s3:\/\/.*\/pack$/);
     t.equal(read.balancer.proxyProtocol, true);
 
+    const event = resourcesOf(messages, "event");
+    servedAsBuilt(t, event, join(terraform.dir, "page"));
+    meetsNoTakenName(t, event);
+
     const refused = jsonLines((await refusal).output);
     t.match(
       diagnostics(refused).replaceAll(/\s+/g, " "),
@@ -100,6 +105,44 @@ t.test("terraform fmt, init, validate and test", { skip }, async (t) => {
     writeFileSync(path, text);
   });
 });
+
+/** The CDN answers with what the page is built for: one source, the command that writes the folder. */
+function servedAsBuilt(t: Test, planned: PlannedResource[], out: string): void {
+  const words = ["balancer", "site", "--out", out, "--api", "https://api.hongbao.example.com", "--json"];
+  const hongbao = join(import.meta.dirname, "..", "..", "..", "hongbao");
+  const site = JSON.parse(execFileSync(hongbao, words, { encoding: "utf8" })) as {
+    headers: Record<string, string>;
+    files: { path: string; cacheControl: string }[];
+  };
+  const policy = JSON.stringify(
+    planned.find(({ address }) => address.includes("response_headers_policy"))?.values,
+  );
+  t.ok(policy.includes(JSON.stringify(site.headers["content-security-policy"])), policy);
+  for (const { address, values } of planned.filter(({ address }) => address.includes("aws_s3_object.page"))) {
+    const isPage = String(values["key"]) === "index.html";
+    const like = site.files.find(({ path }) => (path === "index.html") === isPage);
+    t.equal(values["cache_control"], like?.cacheControl, address);
+  }
+}
+
+/** What AWS remembers after a destroy has another name at each apply, so that the second of a day meets none that is taken. */
+function meetsNoTakenName(t: Test, planned: PlannedResource[]): void {
+  let looked = 0;
+  for (const { address, values } of planned) {
+    const kind = /(?:^|\.)(aws_\w+)\./.exec(address)?.[1] ?? "";
+    if (
+      kind === "aws_secretsmanager_secret" ||
+      kind === "aws_cloudwatch_log_group" ||
+      kind === "aws_iam_role"
+    )
+      t.ok(values["name_prefix"], `${address} has a name of its own each time`);
+    else if (values["final_snapshot_identifier"] !== undefined)
+      t.match(values["final_snapshot_identifier"], /-2702051200001234$/, `${address}: its last snapshot`);
+    else continue;
+    looked += 1;
+  }
+  t.ok(looked > 20, `${looked} of them`);
+}
 
 function succeeded(t: Test, { code, output }: TerraformRun): void {
   if (code === 0) t.pass();

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import type { Test } from "tap";
 import { startFakeAws, type FakeAws } from "../../../preprocess/test/aws/fake-aws.ts";
+import { proxyHeader } from "../rolling/front.ts";
 import { freePort, startMysql, startRedis, temporaryState } from "../../src/index.ts";
 
 export interface PlannedResource {
@@ -97,6 +98,8 @@ export async function runsAsPlanned(t: Test, planned: PlannedResource[]): Promis
       ]);
     }
   }
+  const balancer = tasks.find(({ family }) => family.endsWith("-balancer"))!;
+  fake.instances.set(`balancer.${NAMESPACE}`, [{ id: "task-balancer", host: balancer.host }]);
   await until(async () => keyOf(fake) !== null, running);
   const tokens = (await background(environment(operator), ["token", "--raw", ...users()])).trim().split("\n");
   const words = [];
@@ -148,6 +151,16 @@ export async function runsAsPlanned(t: Test, planned: PlannedResource[]): Promis
     for (const token of tokens) after.push(await grab(port, keyOf(fake)!, token));
     step.same([...new Set(after)], ["won"], "every win is still there");
   });
+  const c0 = tasks.find(({ family }) => family.endsWith("-c0"))!;
+  const targets = (await (await fetch(`http://${c0.host}:9100/targets`)).json()) as {
+    labels: { role: string };
+  }[];
+  const roles = targets.map(({ labels }) => labels.role).sort();
+  t.same(
+    roles,
+    ["balancer", "controller", "controller", "grab", "grab", "payout", "persist"],
+    "Prometheus is told",
+  );
   t.match(await background(environment(operator), ["status", "--json"]), /"state": ?"ready"/);
   t.match(await background(environment(operator), ["audit", "--json"]), /"ok": ?true/);
 }
@@ -285,12 +298,8 @@ function keyOf({ objects }: FakeAws): string | null {
 
 /** As the load balancer brings it: a proxy-protocol header (version 2), then TLS. */
 async function grab(port: number, key: string, token: string): Promise<string> {
-  const header = Buffer.from([
-    ...[0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a, 0x21, 0x11, 0, 12],
-    ...[192, 0, 2, 1, 192, 0, 2, 2, 0x30, 0x39, 0x01, 0xbb],
-  ]);
   const plain = connectTcp(port, "127.0.0.1");
-  plain.write(header);
+  plain.write(proxyHeader());
   const socket = connectTls({ socket: plain, rejectUnauthorized: false });
   socket.setEncoding("utf8");
   let answer = "";

@@ -1,4 +1,4 @@
-# The article's size: 150,000 people, a million prizes, 30,000 requests/s live, for about 13 USD an hour.
+# The article's size: 150,000 people, a million prizes, 30,000 requests/s live, for about 13 USD an hour (docs/costs.md).
 # `hongbao capacity` reckons these figures from an event; ten buckets, so that a broken one touches a tenth of the users.
 event     = "spring"
 image_tag = "0.1.0"

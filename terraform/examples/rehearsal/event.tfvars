@@ -1,4 +1,4 @@
-# One small bucket: the whole chain once, for about 1.6 USD an hour.
+# One small bucket: the whole chain once, for about 1.1 USD an hour (docs/costs.md).
 event     = "rehearsal"
 image_tag = "0.1.0"
 

@@ -1,6 +1,6 @@
 # The way in: a network load balancer hands connections, with the client's address in a proxy-protocol header, to HAProxy, which
 # ends TLS (only it maps users to buckets and answers by itself).
-# Cost: NLB about 0.0225 USD/h and 0.006 USD per unit and hour; HAProxy as the task module says.
+# Cost: the network load balancer in docs/costs.md; HAProxy as the task module says.
 
 locals {
   ports = {
@@ -20,13 +20,14 @@ resource "aws_lb" "this" {
 }
 
 resource "aws_lb_target_group" "this" {
-  name                 = var.common.name
-  vpc_id               = var.common.vpc_id
-  target_type          = "ip"
-  protocol             = "TCP"
-  port                 = local.ports.public
-  proxy_protocol_v2    = true
-  preserve_client_ip   = false
+  name               = var.common.name
+  vpc_id             = var.common.vpc_id
+  target_type        = "ip"
+  protocol           = "TCP"
+  port               = local.ports.public
+  proxy_protocol_v2  = true
+  preserve_client_ip = false
+  # Nobody new comes; those who are connected go on, and are let go one by one afterwards.
   deregistration_delay = 60
 
   # The admin port says whether HAProxy runs; the public port would need a proxy header from the checker.
@@ -120,19 +121,20 @@ module "process" {
   security_group_ids = [local.groups["balancer"]]
   log_retention_days = var.common.log_retention_days
   statements         = var.common.read_statements
-  # Connections of the old HAProxy end by themselves while the load balancer sends new ones elsewhere.
+  # ECS first takes the task out of the load balancer and waits (deregistration_delay), then sends SIGTERM. From then on each kept
+  # connection is closed with its next answer, and an idle one ends after 75 s; 120 s is the most that Fargate waits.
   stop_timeout_seconds = 120
 
   containers = [{
     name    = "haproxy"
     image   = var.common.images["haproxy"]
-    command = ["balancer", "run", "--dir", "/var/lib/hongbao/balancer", "--threads", tostring(max(1, floor(var.size.cpu / 1024)))]
+    command = ["balancer", "run", "--dir", "/var/lib/hongbao/balancer", "--threads", tostring(max(1, floor(var.size.cpu / 1024))), "--drain", "100"]
     ports   = [local.ports.public, local.ports.admin]
     health  = "hongbao-healthy ${local.ports.admin} /livez"
   }]
 
   service = {
-    count            = var.size.count
+    count            = var.started ? var.size.count : 0
     discovery_name   = "balancer"
     namespace_id     = var.common.namespace_id
     target_group_arn = aws_lb_target_group.this.arn

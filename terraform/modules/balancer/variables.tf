@@ -41,6 +41,12 @@ variable "certificate_secret_arn" {
   type        = string
 }
 
+variable "started" {
+  description = "Whether its processes run; without a pack they could not."
+  type        = bool
+  default     = true
+}
+
 variable "size" {
   description = "HAProxy tasks: how many, each how large."
   type        = object({ count = number, cpu = number, memory = number })

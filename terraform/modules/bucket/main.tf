@@ -88,7 +88,7 @@ resource "aws_vpc_security_group_egress_rule" "apis" {
   to_port           = 443
 }
 
-# Cost: cache.r7g.large about 0.22 USD/h a node, two nodes; with durability a little more for each write.
+# Cost: two nodes by the hour, and with durability more for each write (docs/costs.md).
 resource "aws_elasticache_subnet_group" "this" {
   name       = "${local.id}-${var.common.suffix}"
   subnet_ids = var.common.subnet_ids
@@ -142,7 +142,7 @@ resource "aws_elasticache_replication_group" "this" {
   apply_immediately          = true
 }
 
-# Cost: db.r7g.large Multi-AZ about 0.48 USD/h, 100 GB gp3 Multi-AZ about 23 USD a month.
+# Cost: by the hour and by the GB (docs/costs.md).
 resource "aws_db_subnet_group" "this" {
   name       = "${local.id}-${var.common.suffix}"
   subnet_ids = var.common.subnet_ids
@@ -219,12 +219,25 @@ resource "aws_db_instance" "this" {
 }
 
 locals {
-  # Each role of a bucket, and how long it may take to drain. Sized for the event, not scaled during it: the burst is over
+  # Each role of a bucket with the secrets that it needs (bucket-service/src/frame.ts). Sized for the event, not scaled during it: the burst is over
   # before a new task would be ready.
   roles = {
-    grab    = merge(var.grab, { ports = [local.ports.http, local.ports.spop, local.ports.admin] })
-    persist = merge(var.persist, { ports = [local.ports.admin] })
-    payout  = merge(var.payout, { ports = [local.ports.admin] })
+    grab = merge(var.grab, {
+      count   = var.started ? var.grab.count : 0
+      ports   = [local.ports.http, local.ports.spop, local.ports.admin]
+      secrets = { for name in ["TOKEN", "RECEIPT", "OPERATOR", "SPOP", "REDIS", "MYSQL"] : "HONGBAO_${name}" => var.common.secret_variables["HONGBAO_${name}"] }
+    })
+    persist = merge(var.persist, {
+      count   = var.started ? 1 : 0
+      ports   = [local.ports.admin]
+      secrets = { for name in ["RECEIPT", "OPERATOR", "REDIS", "MYSQL"] : "HONGBAO_${name}" => var.common.secret_variables["HONGBAO_${name}"] }
+    })
+    # The one that talks to wallets outside knows least.
+    payout = merge(var.payout, {
+      count   = var.started ? 1 : 0
+      ports   = [local.ports.admin]
+      secrets = merge({ for name in ["OPERATOR", "MYSQL"] : "HONGBAO_${name}" => var.common.secret_variables["HONGBAO_${name}"] }, var.payout_secrets)
+    })
   }
 }
 
@@ -239,7 +252,7 @@ module "process" {
   memory             = each.value.memory
   cpu_architecture   = var.common.cpu_architecture
   environment        = var.common.environment
-  secrets            = var.common.secret_variables
+  secrets            = each.value.secrets
   repository_arns    = var.common.repository_arns
   kms_key_arn        = var.common.kms_key_arn
   subnet_ids         = var.common.subnet_ids
@@ -259,9 +272,9 @@ module "process" {
     count          = each.value.count
     discovery_name = "${each.key}-${var.id}"
     namespace_id   = var.common.namespace_id
-    # The old one drains first where two of a name would take each other's address.
+    # The old one drains first where two of a name would take each other's address. Of one service half a task more is none.
     minimum_healthy_percent = each.key == "grab" ? 100 : 0
-    maximum_percent         = each.key == "grab" ? 150 : 100
+    maximum_percent         = each.key != "grab" ? 100 : each.value.count < 2 ? 200 : 150
   }
 
   depends_on = [

@@ -101,6 +101,18 @@ variable "payout" {
   }
 }
 
+variable "payout_secrets" {
+  description = "What requests to the wallet and the order system are signed with: variable → secret."
+  type        = map(string)
+  default     = {}
+}
+
+variable "started" {
+  description = "Whether its processes run; without a pack they could not."
+  type        = bool
+  default     = true
+}
+
 variable "namespace" {
   description = "Name of the service-discovery namespace."
   type        = string

@@ -53,7 +53,7 @@ module "process" {
   }]
 
   service = {
-    count                   = 1
+    count                   = var.started ? 1 : 0
     discovery_name          = each.key
     namespace_id            = var.common.namespace_id
     minimum_healthy_percent = 0

@@ -26,6 +26,12 @@ variable "control_statements" {
   type        = any
 }
 
+variable "started" {
+  description = "Whether its processes run; without a pack they could not."
+  type        = bool
+  default     = true
+}
+
 variable "size" {
   description = "Size of each."
   type        = object({ cpu = number, memory = number })

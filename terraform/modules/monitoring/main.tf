@@ -1,5 +1,5 @@
 # Two ways to hear of trouble that do not need each other: Prometheus, Alertmanager and Grafana in one task, and CloudWatch alarms on
-# what AWS itself measures. Cost: an alarm 0.10 USD a month; container insights about 0.30 USD a metric and month.
+# what AWS itself measures. Cost: CloudWatch in docs/costs.md.
 
 module "process" {
   source = "../task"
@@ -17,15 +17,13 @@ module "process" {
   log_retention_days = var.common.log_retention_days
   environment = {
     HONGBAO_NAMESPACE = var.namespace
-    HONGBAO_BUCKETS   = join(",", var.bucket_ids)
     AWS_REGION        = var.common.region
     PAGE_TOPIC_ARN    = var.topic_arns["page"]
     TICKET_TOPIC_ARN  = var.topic_arns["ticket"]
   }
-  secrets = { HONGBAO_OPERATOR = var.common.secret_variables["HONGBAO_OPERATOR"] }
   statements = [
     { Effect = "Allow", Action = "sns:Publish", Resource = values(var.topic_arns) },
-    { Effect = "Allow", Action = ["kms:Decrypt", "kms:GenerateDataKey"], Resource = var.common.kms_key_arn },
+    { Effect = "Allow", Action = ["kms:Decrypt", "kms:GenerateDataKey"], Resource = var.common.kms_key_arn, Condition = { StringEquals = { "kms:ViaService" = "sns.${var.common.region}.amazonaws.com" } } },
   ]
 
   containers = [
@@ -56,7 +54,7 @@ resource "aws_vpc_security_group_ingress_rule" "operator" {
 
 locals {
   # A service that has fewer tasks than it should have.
-  services = { for key, service in var.services : "${key}-tasks" => {
+  services = { for key, service in merge(var.services, { monitoring = { name = module.process.service_name, count = 1 } }) : "${key}-tasks" => {
     namespace  = "ECS/ContainerInsights"
     metric     = "RunningTaskCount"
     statistic  = "Minimum"
@@ -116,6 +114,8 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   datapoints_to_alarm = 2
   # Silence is trouble: what measures is gone.
   treat_missing_data = "breaching"
-  alarm_actions      = [var.topic_arns["page"]]
-  ok_actions         = [var.topic_arns["ticket"]]
+  # The one is for phones, the other for mail.
+  actions_enabled = var.started
+  alarm_actions   = [var.topic_arns["page"], var.topic_arns["ticket"]]
+  ok_actions      = [var.topic_arns["ticket"]]
 }

@@ -26,11 +26,6 @@ variable "namespace" {
   type        = string
 }
 
-variable "bucket_ids" {
-  description = "Buckets to watch."
-  type        = list(string)
-}
-
 variable "topic_arns" {
   description = "Topics: page, ticket."
   type        = map(string)
@@ -59,6 +54,12 @@ variable "mysql_ids" {
 variable "balancer_dimensions" {
   description = "CloudWatch dimensions of the load balancer."
   type        = map(string)
+}
+
+variable "started" {
+  description = "Whether its processes run; without a pack they could not."
+  type        = bool
+  default     = true
 }
 
 variable "size" {

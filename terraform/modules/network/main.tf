@@ -1,5 +1,5 @@
 # One private network for the event. Only the load balancer and the NAT gateways stand in public subnets.
-# Cost: a NAT gateway about 0.045 USD/h and 0.045 USD/GB; an interface endpoint about 0.01 USD/h and zone. The rest is free.
+# Cost: NAT gateways and interface endpoints (docs/costs.md). The rest is free.
 
 locals {
   zones = { for index, zone in var.zones : zone => index }
@@ -11,6 +11,52 @@ resource "aws_vpc" "this" {
   enable_dns_support   = true
   enable_dns_hostnames = true
   tags                 = { Name = var.name }
+}
+
+# What is put into no group of its own gets this one, which lets nothing in and nothing out.
+resource "aws_default_security_group" "this" {
+  vpc_id = aws_vpc.this.id
+  tags   = { Name = "${var.name}-default-unused" }
+}
+
+# Who knocked at a closed door. Cost: by the log; what is refused is little.
+resource "aws_cloudwatch_log_group" "refused" {
+  name_prefix       = "/hongbao/${var.name}-refused-"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
+}
+
+resource "aws_iam_role" "refused" {
+  name_prefix = "${substr(var.name, 0, 24)}-flow-"
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "vpc-flow-logs.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+      Condition = { StringEquals = { "aws:SourceAccount" = split(":", var.kms_key_arn)[4] } }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "refused" {
+  name = "write"
+  role = aws_iam_role.refused.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect   = "Allow"
+      Action   = ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"]
+      Resource = "${aws_cloudwatch_log_group.refused.arn}:*"
+    }]
+  })
+}
+
+resource "aws_flow_log" "refused" {
+  vpc_id          = aws_vpc.this.id
+  traffic_type    = "REJECT"
+  log_destination = aws_cloudwatch_log_group.refused.arn
+  iam_role_arn    = aws_iam_role.refused.arn
 }
 
 resource "aws_internet_gateway" "this" {
@@ -147,7 +193,7 @@ resource "aws_vpc_security_group_egress_rule" "apis" {
 }
 
 # Names of tasks with one address each (controllers, persist, payout) come by DNS; services by the API.
-# Cost: 0.10 USD a hosted zone and month, 1 USD a million DiscoverInstances calls.
+# Cost: a hosted zone, and by the call (docs/costs.md).
 resource "aws_service_discovery_private_dns_namespace" "this" {
   name        = var.namespace
   description = "Processes of ${var.name}"

@@ -38,6 +38,16 @@ variable "interface_endpoints" {
   type        = list(string)
 }
 
+variable "kms_key_arn" {
+  description = "Key of the log."
+  type        = string
+}
+
+variable "log_retention_days" {
+  description = "How long the log of refused connections is kept."
+  type        = number
+}
+
 variable "namespace" {
   description = "Private DNS and service-discovery namespace."
   type        = string

@@ -1,5 +1,5 @@
-# Topics and their subscriptions. They live in `base`: an e-mail subscription is confirmed by a click, once.
-# Cost: SMS by country (about 0.01 to 0.10 USD each); e-mail 2 USD per 100,000.
+# Topics and their subscriptions: `page` reaches phones, `ticket` mail, and whoever pages tells both. They live in `base`: an e-mail subscription is confirmed by a click, once.
+# Cost: SNS in docs/costs.md.
 
 resource "aws_sns_topic" "this" {
   for_each          = toset(["page", "ticket"])
@@ -40,10 +40,10 @@ resource "aws_sns_topic_subscription" "sms" {
 }
 
 resource "aws_sns_topic_subscription" "email" {
-  for_each  = { for pair in setproduct(["page", "ticket"], var.email_addresses) : "${pair[0]} ${pair[1]}" => pair }
-  topic_arn = aws_sns_topic.this[each.value[0]].arn
+  for_each  = toset(var.email_addresses)
+  topic_arn = aws_sns_topic.this["ticket"].arn
   protocol  = "email"
-  endpoint  = each.value[1]
+  endpoint  = each.key
 }
 
 # Alarms must not be dropped because the month's SMS budget of the account (1 USD by default) is spent.

@@ -1,5 +1,5 @@
 # Image repositories. A tag is written once: what was rehearsed is what runs.
-# Cost: 0.10 USD per GB and month.
+# Cost: ECR in docs/costs.md.
 
 resource "aws_ecr_repository" "this" {
   for_each             = toset(var.names)

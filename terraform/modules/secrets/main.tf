@@ -1,7 +1,8 @@
-# The cluster's secrets, made once when they are first applied and written without passing through the state: the random value
-# goes in by a write-only argument and is read back, so a later apply (one more bucket) meets the same value.
+# The cluster's secrets, made once when they are first applied and read back, so a later apply (one more bucket) meets the same
+# value. Written by write-only arguments; what a data source answered stands in the state all the same, so the state is as secret
+# as they are (docs/operations.md).
 # Names end in a random suffix and are deleted at once, so the next apply of the day meets no name that is taken.
-# Cost: 0.40 USD a secret and month.
+# Cost: by the secret and month (docs/costs.md).
 
 locals {
   made = toset([for name in var.names : name if !contains(keys(var.existing), name)])

@@ -1,6 +1,6 @@
 # The page, the schedule and the start files: S3 behind CloudFront. Controllers write the schedule and the start files, and nobody
 # else reads the bucket but CloudFront.
-# Cost: about 0.085 USD/GB and 0.01 USD per 10,000 requests, the first TB of a month free.
+# Cost: CloudFront in docs/costs.md.
 
 resource "aws_s3_bucket" "this" {
   bucket_prefix = "${var.name}-site-"
@@ -65,18 +65,37 @@ locals {
     woff2 = "font/woff2"
     mp4   = "video/mp4"
   }
+  media = var.media_folder == null ? {} : { for file in fileset(var.media_folder, "**") : file => "${var.media_folder}/${file}" if contains(keys(local.types), reverse(split(".", file))[0]) }
   files = { for file in fileset(var.site_folder, "**") : file => "${var.site_folder}/${file}" if contains(keys(local.types), reverse(split(".", file))[0]) }
 }
 
-# The page is under / and its files under /assets, as the local cluster serves them.
+# The folder of `hongbao balancer site`: the page, and under assets/ files whose names change with their content.
 resource "aws_s3_object" "page" {
   for_each      = local.files
   bucket        = aws_s3_bucket.this.id
-  key           = each.key == "index.html" ? "index.html" : "assets/${trimprefix(each.key, "assets/")}"
+  key           = each.key
   source        = each.value
   source_hash   = filemd5(each.value)
   content_type  = local.types[reverse(split(".", each.key))[0]]
-  cache_control = can(regex("[.-][0-9a-f]{8,}\\.[a-z0-9]+$", each.key)) ? "public, max-age=31536000, immutable" : "no-cache"
+  cache_control = can(regex("[.-][0-9a-f]{8,}\\.[a-z0-9]+$", each.key)) ? "public, max-age=31536000, immutable" : "public, max-age=0, s-maxage=30, must-revalidate"
+
+  lifecycle {
+    precondition {
+      condition     = fileexists("${var.site_folder}/index.html") && anytrue([for file in keys(local.files) : startswith(file, "assets/")])
+      error_message = "site_folder: found no built page in ${var.site_folder}; hongbao balancer site --out FOLDER --api ${var.api} writes it."
+    }
+  }
+}
+
+# Whoever changes a picture gives it another name: a day at the edge and in browsers.
+resource "aws_s3_object" "media" {
+  for_each      = local.media
+  bucket        = aws_s3_bucket.this.id
+  key           = "media/${each.key}"
+  source        = each.value
+  source_hash   = filemd5(each.value)
+  content_type  = local.types[reverse(split(".", each.key))[0]]
+  cache_control = "public, max-age=86400"
 }
 
 resource "aws_cloudfront_origin_access_control" "this" {
@@ -165,7 +184,7 @@ resource "aws_cloudfront_response_headers_policy" "this" {
     }
 
     content_security_policy {
-      content_security_policy = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; connect-src 'self' https:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+      content_security_policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; font-src 'self'; connect-src 'self' ${var.api}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
       override                = true
     }
 

@@ -38,6 +38,17 @@ variable "site_folder" {
   type        = string
 }
 
+variable "api" {
+  description = "Origin of the API, which the page talks to."
+  type        = string
+}
+
+variable "media_folder" {
+  description = "Folder with prize pictures and the video, or null."
+  type        = string
+  default     = null
+}
+
 variable "price_class" {
   description = "Which edges: PriceClass_All, PriceClass_200 or PriceClass_100."
   type        = string

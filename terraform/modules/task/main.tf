@@ -1,9 +1,8 @@
 # One role of the cluster as an ECS task on Fargate, and, unless it is run by hand, as a service.
-# Cost: about 0.040 USD a vCPU and hour, 0.0045 USD a GB and hour.
+# Cost: Fargate in docs/costs.md.
 
 locals {
-  # Fargate has no tmpfs: what a process writes lives on an ephemeral volume that only it sees.
-  work_volume = "work"
+  account_id = split(":", var.kms_key_arn)[4]
 }
 
 resource "aws_cloudwatch_log_group" "this" {
@@ -29,6 +28,8 @@ locals {
       Effect    = "Allow"
       Principal = { Service = "ecs-tasks.amazonaws.com" }
       Action    = "sts:AssumeRole"
+      # ECS asks on behalf of this account's tasks only.
+      Condition = { StringEquals = { "aws:SourceAccount" = local.account_id } }
     }]
   })
 }
@@ -52,11 +53,17 @@ resource "aws_iam_role_policy" "execution" {
           Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
           Resource = "${aws_cloudwatch_log_group.this.arn}:*"
         },
-        { Effect = "Allow", Action = "kms:Decrypt", Resource = var.kms_key_arn },
       ],
-      length(var.secrets) == 0 ? [] : [
+      [for statement in [
         { Effect = "Allow", Action = "secretsmanager:GetSecretValue", Resource = values(var.secrets) },
-      ],
+        # The key opens secrets by way of Secrets Manager, and nothing else.
+        {
+          Effect    = "Allow"
+          Action    = "kms:Decrypt"
+          Resource  = var.kms_key_arn
+          Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.${var.region}.amazonaws.com" } }
+        },
+      ] : statement if length(var.secrets) > 0],
     )
   })
 }
@@ -85,8 +92,13 @@ resource "aws_ecs_task_definition" "this" {
     cpu_architecture        = var.cpu_architecture
   }
 
-  volume {
-    name = local.work_volume
+  # Fargate has no tmpfs: what a process writes lives on an ephemeral volume that only its container sees.
+  dynamic "volume" {
+    for_each = var.containers
+
+    content {
+      name = volume.value.name
+    }
   }
 
   container_definitions = jsonencode([for container in var.containers : {
@@ -100,7 +112,7 @@ resource "aws_ecs_task_definition" "this" {
     secrets                = [for name, arn in var.secrets : { name = name, valueFrom = arn }]
     portMappings           = [for port in container.ports : { containerPort = port, protocol = "tcp" }]
     ulimits                = [{ name = "nofile", softLimit = 65535, hardLimit = 65535 }]
-    mountPoints            = [{ sourceVolume = local.work_volume, containerPath = container.work, readOnly = false }]
+    mountPoints            = [{ sourceVolume = container.name, containerPath = container.work, readOnly = false }]
     linuxParameters        = { initProcessEnabled = true }
     healthCheck = container.health == null ? null : {
       command     = ["CMD-SHELL", container.health]
@@ -150,6 +162,8 @@ resource "aws_ecs_service" "this" {
   launch_type            = "FARGATE"
   propagate_tags         = "SERVICE"
   enable_execute_command = false
+  # An apply is over when the new tasks run and the old ones are gone: the next part may follow.
+  wait_for_steady_state = true
   # One task goes when its successor is ready; a role that must not run twice says otherwise.
   deployment_minimum_healthy_percent = var.service.minimum_healthy_percent
   deployment_maximum_percent         = var.service.maximum_percent
