@@ -1,6 +1,6 @@
 /** What one cluster costs for an event, line by line. Pure. */
 import { sum, type Demand } from "./demand.ts";
-import { ENDPOINTS, FIXED_TASKS, OURS, PAYOUT_TASK, PERSIST_TASK } from "./facts.ts";
+import { DISCOVERIES_PER_SECOND, ENDPOINTS, FIXED_TASKS, OURS, PAYOUT_TASK, PERSIST_TASK } from "./facts.ts";
 import type { Sizes, World } from "./sizing.ts";
 
 export interface CostLine {
@@ -33,7 +33,9 @@ export function costOf(sizes: Sizes, demand: Demand, hours: number, { prices, po
     perHour: perHourSum,
   });
   const fixed = sum(FIXED_TASKS.map((each) => task(each.count, each)));
-  const looks = balancer.count * buckets * OURS.looksPerSecond * hours * 3600;
+  // What is asked beyond the account's quota is refused, and not billed.
+  const looksPerSecond = Math.min(DISCOVERIES_PER_SECOND, balancer.count * buckets * OURS.looksPerSecond);
+  const looks = looksPerSecond * hours * 3600;
   const running = [
     hourly(
       "HAProxy",

@@ -76,3 +76,5 @@ export const PERSIST_TASK = Object.freeze({ vcpus: 1, memoryMib: 2_048 });
 export const PAYOUT_TASK = Object.freeze({ vcpus: 0.5, memoryMib: 1_024 });
 /** terraform/event/variables.tf, interface_endpoints. */
 export const ENDPOINTS = 6;
+/** Cloud Map: DiscoverInstances of an account and region, for long. */
+export const DISCOVERIES_PER_SECOND = 1_000;

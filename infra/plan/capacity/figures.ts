@@ -3,6 +3,7 @@
  * Figure that says its source, so that a report can name it.
  */
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { BadInput } from "@hongbao/preprocess";
 import { batchOf } from "./coalescing.ts";
 
@@ -100,6 +101,7 @@ export interface Measured {
 }
 
 const MIB = 1024 * 1024;
+const ROOT = join(import.meta.dirname, "..", "..", "..", "/");
 
 /** Throws BadInput that names the option, the file and the field. */
 export function readMeasured(files: { bench: string; aside: string }): Measured {
@@ -214,7 +216,7 @@ function benchReader(option: string, path: string): BenchReader {
   const name = `bench of ${date}`;
   return {
     name,
-    source: `${name}: ${path}${machineOf(file)}`,
+    source: `${name}: ${path.replace(ROOT, "")}${machineOf(file)}`,
     isQuick: file.quick === true,
     row: (id, field) => {
       const row = find(file.rows, "rows", id);
@@ -237,7 +239,7 @@ function asideReader(option: string, path: string): { source: string; figure: (n
   const date = dayOf(option, path, "measuredAt", file.measuredAt);
   const name = `capacity measure of ${date}`;
   return {
-    source: `${name}: ${path}${machineOf(file)}`,
+    source: `${name}: ${path.replace(ROOT, "")}${machineOf(file)}`,
     figure: (field) => {
       const value = (file.figures as Record<string, unknown> | undefined)?.[field];
       if (typeof value === "number" && Number.isFinite(value) && value >= 0) {

@@ -66,7 +66,7 @@ export function planFor(options: PlanOptions, world: World): Plan {
   const { clusters, demand, sizes, cost, whyBuckets } = best;
   return {
     clusters,
-    whySeveral: fewest.why,
+    whySeveral: whySeveral(clusters, fewest),
     whyBuckets,
     whole: demandOf(options.shape, world.figures),
     demand,
@@ -77,6 +77,12 @@ export function planFor(options: PlanOptions, world: World): Plan {
     costOfAll: clusters * cost.total,
     payoutSeconds: payoutSeconds(sizes, demand, world),
   };
+}
+
+function whySeveral(clusters: number, fewest: { clusters: number; why: string | null }): string | null {
+  if (clusters === fewest.clusters) return fewest.why;
+  const fewer = `${fewest.clusters} would do and cost more`;
+  return fewest.why === null ? fewer : `${fewest.why}; ${fewer}`;
 }
 
 /** The part of one of several clusters. */

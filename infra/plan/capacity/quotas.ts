@@ -1,6 +1,6 @@
 /** AWS quotas that a cluster of this size meets: what it needs, and what an account has by default. Pure. */
 import type { Demand } from "./demand.ts";
-import { FIXED_TASKS, OURS, PAYOUT_TASK, PERSIST_TASK } from "./facts.ts";
+import { DISCOVERIES_PER_SECOND, FIXED_TASKS, OURS, PAYOUT_TASK, PERSIST_TASK } from "./facts.ts";
 import { sum } from "./demand.ts";
 import type { Sizes } from "./sizing.ts";
 
@@ -62,7 +62,7 @@ export function quotasOf(sizes: Sizes, demand: Demand, zones: number, copies: nu
       "discovery-calls",
       "DiscoverInstances calls a second",
       copies * balancer.count * buckets * OURS.looksPerSecond,
-      1_000,
+      DISCOVERIES_PER_SECOND,
       "Cloud Map: 1,000 a second for long, 2,000 at once",
     ),
     quota(
