@@ -1,7 +1,8 @@
 /** What one cluster costs for an event, line by line. Pure. */
 import { sum, type Demand } from "./demand.ts";
 import { DISCOVERIES_PER_SECOND, ENDPOINTS, FIXED_TASKS, OURS, PAYOUT_TASK, PERSIST_TASK } from "./facts.ts";
-import type { Sizes, World } from "./sizing.ts";
+import type { World } from "./loads.ts";
+import type { Sizes } from "./sizing.ts";
 
 export interface CostLine {
   what: string;

@@ -63,7 +63,6 @@ export const LOAD_BALANCER = Object.freeze({ connectionsOfTarget: 55_000 });
 export const FARGATE = Object.freeze([
   { vcpus: 1, memoryMib: { min: 2_048, max: 8_192, step: 1_024 } },
   { vcpus: 2, memoryMib: { min: 4_096, max: 16_384, step: 1_024 } },
-  { vcpus: 4, memoryMib: { min: 8_192, max: 30_720, step: 1_024 } },
 ]);
 
 /** Sizes of what every cluster has (terraform/event/variables.tf). */

@@ -5,7 +5,7 @@ import type { CapacityCommandOptions } from "./commands.ts";
 import type { PlanOptions } from "./plan.ts";
 import type { PressPattern } from "./press.ts";
 import { OURS } from "./facts.ts";
-import type { Policy } from "./sizing.ts";
+import type { Policy } from "./loads.ts";
 
 /** Beyond these the model has nothing to say. */
 const MAX = { users: 2_000_000_000, prizes: 100_000_000_000, perSecond: 2_000_000_000, presses: 1_000 };

@@ -1,7 +1,8 @@
 /** Load against limits, as SVG: what each limit bears, and what an opening asks of HAProxy over time. Pure. */
 import { escapeText, svgText } from "../../bench/report/svg.ts";
 import { howOften, many, whole, type Report } from "./report.ts";
-import { balancerCores, balancerTimeline, type Use } from "./sizing.ts";
+import { balancerCores, balancerTimeline } from "./loads.ts";
+import type { Use } from "./uses.ts";
 
 const WIDTH = 960;
 const LEFT = 290;

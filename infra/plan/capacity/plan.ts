@@ -9,7 +9,9 @@ import { costOf, type Cost } from "./cost.ts";
 import { demandOf, type Demand, type EventShape } from "./demand.ts";
 import { OURS } from "./facts.ts";
 import { quotasOf, type Quota } from "./quotas.ts";
-import { isPossible, payoutSeconds, sizeFor, usesOf, type Sizes, type Use, type World } from "./sizing.ts";
+import type { World } from "./loads.ts";
+import { isPossible, sizeFor, type Sizes } from "./sizing.ts";
+import { payoutSeconds, usesOf, type Use } from "./uses.ts";
 
 export interface PlanOptions {
   shape: EventShape;

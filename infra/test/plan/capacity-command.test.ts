@@ -15,6 +15,17 @@ import { hasTerraform, offlineTerraform } from "../../terraform/offline.ts";
 t.setTimeout(120_000);
 const skip =
   (await hasTerraform()) || process.env["CI"] === "true" ? false : "there is no terraform on the PATH";
+/** The parts of the three files that are spoilt here. */
+interface AnyFile {
+  systems: { id: string; faults: string[] }[];
+  rows: { id: string }[];
+  startedAt?: string;
+  quick: boolean;
+  date: string;
+  perHour: Record<string, unknown>;
+  redisNodes: { type: string }[];
+}
+
 const ARTICLE = { users: "150000", prizes: "1000000", rounds: "3", peakQps: "110000" };
 
 t.test("a wrong option is refused by its name, with what was found and what is expected", async (t) => {
@@ -45,16 +56,16 @@ t.test("a wrong option is refused by its name, with what was found and what is e
 
 t.test("a file of figures or prices is refused by option, file and field", async (t) => {
   const dir = temporaryState(t);
-  const change = (name: keyof typeof COMMITTED, edit: (file: any) => void): string => {
-    const file: unknown = JSON.parse(readFileSync(COMMITTED[name], "utf8"));
+  const change = (name: keyof typeof COMMITTED, edit: (file: AnyFile) => void): string => {
+    const file = JSON.parse(readFileSync(COMMITTED[name], "utf8")) as AnyFile;
     edit(file);
     const path = join(dir, `${name}.json`);
     writeFileSync(path, JSON.stringify(file));
     return path;
   };
-  const bench = (edit: (file: any) => void) => () =>
+  const bench = (edit: (file: AnyFile) => void) => () =>
     readMeasured({ ...COMMITTED, bench: change("bench", edit) });
-  const without = (list: { id: string }[], id: string): { id: string }[] =>
+  const without = <T extends { id: string }>(list: T[], id: string): T[] =>
     list.filter((each) => each.id !== id);
   t.throws(
     bench((file) => (file.systems = without(file.systems, "hongbao-tls"))),
@@ -67,7 +78,7 @@ t.test("a file of figures or prices is refused by option, file and field", async
     { message: /rows: found no "persist-rate"/ },
   );
   t.throws(
-    bench((file) => (file.systems[3].faults = ["the books differ"])),
+    bench((file) => (file.systems[3]!.faults = ["the books differ"])),
     { message: /its result was wrong \(the books differ\)/ },
   );
   t.throws(
@@ -83,17 +94,17 @@ t.test("a file of figures or prices is refused by option, file and field", async
   t.throws(() => readMeasured({ ...COMMITTED, bench: join(dir, "none.json") }), {
     message: /^--measured: cannot read/,
   });
-  const price = (edit: (file: any) => void) => () => readPrices(change("prices", edit));
+  const price = (edit: (file: AnyFile) => void) => () => readPrices(change("prices", edit));
   t.throws(
     price((file) => (file.date = "soon")),
     { message: /^--prices .*prices.json: date: found "soon"/ },
   );
   t.throws(
-    price((file) => (file.perHour.fargateVcpu = "4")),
+    price((file) => (file.perHour["fargateVcpu"] = "4")),
     { message: /perHour.fargateVcpu: found "4", expected a price/ },
   );
   t.throws(
-    price((file) => (file.redisNodes[1].type = "cache.t4g.small")),
+    price((file) => (file.redisNodes[1]!.type = "cache.t4g.small")),
     { message: /redisNodes\[1\].type: found "cache.t4g.small", .* not durable/ },
   );
 });

@@ -13,10 +13,11 @@ import { COMMITTED } from "../../plan/capacity/command.ts";
 import { demandOf, PAGE, type EventShape } from "../../plan/capacity/demand.ts";
 import { connectionsOfTask, OURS } from "../../plan/capacity/facts.ts";
 import { readMeasured } from "../../plan/capacity/figures.ts";
+import type { Policy, World } from "../../plan/capacity/loads.ts";
 import { planFor, type Plan, type PlanOptions } from "../../plan/capacity/plan.ts";
 import { pressPeak, pressRates, whenPressed } from "../../plan/capacity/press.ts";
 import { readPrices } from "../../plan/capacity/prices.ts";
-import { usesOf, type Policy, type World } from "../../plan/capacity/sizing.ts";
+import { usesOf } from "../../plan/capacity/uses.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..", "..");
 const { figures } = readMeasured(COMMITTED);
