@@ -50,8 +50,8 @@ export interface Plan {
 /** A broken bucket should touch at most so many users, or a tenth of them. */
 const BLAST = { users: 10_000, buckets: 10 };
 const CLUSTERS_MAX = 4_096;
-/** A further cluster or two may round to a cheaper whole. */
-const CLUSTERS_MORE = 2;
+/** More clusters may round to a cheaper whole; after so many in a row that are not cheaper nothing better comes. */
+const DEARER_MAX = 4;
 const TIMES_MAX = 1_000_000;
 
 export class NoPlan extends Error {}
@@ -59,12 +59,7 @@ export class NoPlan extends Error {}
 /** Throws NoPlan when no number of clusters would do. */
 export function planFor(options: PlanOptions, world: World): Plan {
   const fewest = fewestClusters(options, world);
-  const candidates = Array.from({ length: CLUSTERS_MORE + 1 }, (_, more) => fewest.clusters + more);
-  const plans = candidates.flatMap((clusters) => {
-    const found = cheapestCluster(partOf(options.shape, clusters), options, world);
-    return "sizes" in found ? [{ clusters, ...found }] : [];
-  });
-  const best = plans.reduce((a, b) => (b.clusters * b.cost.total < a.clusters * a.cost.total ? b : a));
+  const best = cheapestOf(fewest.clusters, options, world);
   const { clusters, demand, sizes, cost, whyBuckets } = best;
   return {
     clusters,
@@ -79,6 +74,19 @@ export function planFor(options: PlanOptions, world: World): Plan {
     costOfAll: clusters * cost.total,
     payoutSeconds: payoutSeconds(sizes, demand, world),
   };
+}
+
+/** The cheapest whole, of so many clusters or more. */
+function cheapestOf(fewest: number, options: PlanOptions, world: World): Found & { clusters: number } {
+  let best: (Found & { clusters: number }) | null = null;
+  for (let clusters = fewest, dearer = 0; dearer < DEARER_MAX; clusters++) {
+    const found = cheapestCluster(partOf(options.shape, clusters), options, world);
+    const isCheaper =
+      "sizes" in found && (best === null || clusters * found.cost.total < best.clusters * best.cost.total);
+    if (isCheaper) best = { clusters, ...found };
+    dearer = isCheaper ? 0 : dearer + 1;
+  }
+  return best!;
 }
 
 function whySeveral(clusters: number, fewest: { clusters: number; why: string | null }): string | null {

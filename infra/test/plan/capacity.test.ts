@@ -57,7 +57,7 @@ t.test("more users, prizes or grabs never cost less", async () => {
     fc.property(anyEvent, anyFactor, anyFactor, anyFactor, ({ users, prizes, perSecond }, a, b, c) => {
       const less = planOf(shapeOf(users, prizes, perSecond));
       const more = planOf(shapeOf(Math.ceil(users * a), Math.ceil(prizes * b), perSecond * c));
-      return more.costOfAll >= less.costOfAll * (1 - 1e-9) && more.clusters >= less.clusters - 2;
+      return more.costOfAll >= less.costOfAll * (1 - 1e-9);
     }),
     RUNS,
   );
@@ -139,7 +139,7 @@ t.test("the article's event, a hundred of it, and one user", async (t) => {
 
   const hundred = planOf(shapeOf(15_000_000, 100_000_000, 11_000_000));
   t.ok(hundred.clusters > 1, "more than one cluster may hold");
-  t.match(hundred.whySeveral, /with 64 buckets$/);
+  t.match(hundred.whySeveral, /with 64 buckets/);
   t.ok(hundred.sizes.buckets <= OURS.bucketsMax && hundred.sizes.grab.count <= OURS.servicesMax);
   t.ok(exceeded(hundred).includes("mysql-instances") && exceeded(hundred).includes("discovery-calls"));
   t.ok(hundred.costOfAll > 20 * article.costOfAll);
