@@ -52,7 +52,10 @@ export function shareOf(demand: Demand, buckets: number): Share {
 
 export const cores = (us: number, { policy }: World): number => us / 1e6 / policy.coreFactor;
 
-export function balancerPhases(demand: Demand, world: World): { before: number; opening: number; after: number } {
+export function balancerPhases(
+  demand: Demand,
+  world: World,
+): { before: number; opening: number; after: number } {
   const { figures } = world;
   const { handshakes } = demand;
   return {

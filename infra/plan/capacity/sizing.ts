@@ -40,9 +40,13 @@ export function sizeFor(demand: Demand, buckets: number, world: World): Sizes | 
   const grab = sizeGrab(demand, buckets, balancer.count, world);
   if (grab === null) return { limit: `service processes of a bucket (${OURS.servicesMax} at most)` };
   const share = loads.shareOf(demand, buckets);
-  const redis = cheapest(world.prices.redisNodes, (node) => loads.redisMemory(share, node, world) <= free(world));
+  const redis = cheapest(
+    world.prices.redisNodes,
+    (node) => loads.redisMemory(share, node, world) <= free(world),
+  );
   if (redis === null) return { limit: "Redis memory of a bucket" };
-  if (loads.redisCpu(share, grab.count, world) > free(world)) return { limit: "Redis CPU of a bucket (one core)" };
+  if (loads.redisCpu(share, grab.count, world) > free(world))
+    return { limit: "Redis CPU of a bucket (one core)" };
   if (loads.journal(share, world) > free(world)) return { limit: "journalMax: claims that wait for MySQL" };
   const mysql = sizeMysql(share, world);
   if (mysql === null) return { limit: "MySQL of a bucket" };
@@ -114,7 +118,9 @@ function sizeMysql(share: loads.Share, world: World): Sizes["mysql"] | null {
   if (written / bound(storageGb) > free(world)) return null;
   const chosen = cheapest(
     world.prices.mysqlClasses,
-    (each) => loads.mysqlCores(share, world) / each.vcpus <= free(world) && loads.mysqlMemory(share, each) <= free(world),
+    (each) =>
+      loads.mysqlCores(share, world) / each.vcpus <= free(world) &&
+      loads.mysqlMemory(share, each) <= free(world),
   );
   return chosen === null ? null : { ...chosen, storageGb };
 }
