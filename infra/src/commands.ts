@@ -4,6 +4,7 @@ import { Option } from "commander";
 import { parentCommand } from "@hongbao/preprocess";
 import { registerBench } from "../bench/commands.ts";
 import { registerChaos } from "../chaos/commands.ts";
+import { registerCapacity } from "../plan/capacity/commands.ts";
 import { registerSimulate } from "../plan/simulate/commands.ts";
 import type { AlertTestOptions } from "./monitoring/alert-test.ts";
 import type { DashboardsOptions } from "./monitoring/dashboards.ts";
@@ -96,6 +97,7 @@ export function register(program: Command): void {
   registerMonitoring(program);
   registerBench(program);
   registerChaos(program);
+  registerCapacity(program);
   registerSimulate(program);
 }
 
