@@ -90,7 +90,38 @@ interface Scene {
   pack: Pack;
 }
 
+/** What was made, or was there already. */
+interface Made {
+  manifest: ArchiveManifest;
+  digest: string;
+  /** Where in S3 it is, when the topology names a place. */
+  uploaded: string | null;
+}
+
+/** Something speaks against an archive. */
+export class NotArchived extends CheckFailed {
+  readonly reasons: readonly Reason[];
+
+  constructor(message: string, reasons: readonly Reason[]) {
+    super(message);
+    this.reasons = reasons;
+  }
+}
+
 async function runMake(out: string, options: ArchiveOptions): Promise<void> {
+  try {
+    tellMade(out, await archiveEvent(out, options), options.json === true);
+  } catch (error) {
+    if (error instanceof NotArchived && options.json) printJson({ ok: false, reasons: error.reasons });
+    throw error;
+  }
+}
+
+/** Looks, judges, makes, sends, and leaves a line in the log. Throws NotArchived, CheckFailed, BadInput and Unreachable. */
+export async function archiveEvent(
+  out: string,
+  options: Pick<ArchiveOptions, "topology" | "state" | "force" | "by" | "why">,
+): Promise<Made> {
   const { force = false, why = "", by = byDefault() } = options;
   if (force && why.trim() === "")
     throw new BadInput("--force: expected --why TEXT: it stands in the archive");
@@ -108,14 +139,14 @@ async function runMake(out: string, options: ArchiveOptions): Promise<void> {
     });
     const before = placeAt(out, pack);
     const facts = await look(scene);
-    const forced = judge(facts.reasons, { force, json: options.json === true });
+    const forced = judge(facts.reasons, force);
     const made =
       before === null
         ? await makeArchive(out, { ...scene, ...facts, by, why, forced, createdAt: new Date() })
         : await sameAgain(out, facts);
     const uploaded = topology.archive === undefined ? null : await uploadArchive(out, topology.archive);
     await note(options, { by, why, out: uploaded ?? out, digest: made.digest, forced });
-    tellMade(out, made, uploaded, options.json === true);
+    return { ...made, uploaded };
   } finally {
     pack.close();
   }
@@ -165,17 +196,19 @@ async function look({ topology, secrets, pack }: Scene): Promise<Facts> {
   return { audit, control, seeds, reasons };
 }
 
-/** What was overruled. Throws CheckFailed unless everything that speaks against it was. */
-function judge(reasons: readonly Reason[], { force, json }: { force: boolean; json: boolean }): string[] {
+/** What was overruled. Throws NotArchived unless everything that speaks against it was. */
+function judge(reasons: readonly Reason[], force: boolean): string[] {
   const standing = reasons.filter(({ canForce }) => !force || !canForce);
   if (standing.length === 0) {
     for (const { what } of reasons) say(`overruled: ${what}`);
     return reasons.map(({ what }) => what);
   }
-  if (json) printJson({ ok: false, reasons });
   for (const { what, mend } of standing) say(`${what}: ${mend}`);
   const help = standing.every(({ canForce }) => canForce) ? '; --force --why "…" overrules that' : "";
-  throw new CheckFailed(`nothing was archived: ${standing.map(({ what }) => what).join("; ")}${help}`);
+  throw new NotArchived(
+    `nothing was archived: ${standing.map(({ what }) => what).join("; ")}${help}`,
+    reasons,
+  );
 }
 
 /** An archive that is there, for a run that goes on after its upload was broken off. Throws BadInput when it is of before. */
@@ -202,7 +235,7 @@ async function sameAgain(
 
 /** For the cluster's own log; an archive is whole without it. */
 async function note(
-  options: ArchiveOptions,
+  where: Where,
   {
     by,
     why,
@@ -214,19 +247,14 @@ async function note(
   const overruled = forced.length === 0 ? "" : `, although ${forced.join("; ")}`;
   const what = `archived the event to ${out} (SHA-256 ${digest})${overruled}`.slice(0, 1000);
   try {
-    await openControllers(options).post("/admin/log", { by, why, what });
+    await openControllers(where).post("/admin/log", { by, why, what });
   } catch (error) {
     if (!(error instanceof Unreachable)) throw error;
     say(`not in the log, because no controller answers: ${what}`);
   }
 }
 
-function tellMade(
-  out: string,
-  { manifest, digest }: { manifest: ArchiveManifest; digest: string },
-  uploaded: string | null,
-  json: boolean,
-): void {
+function tellMade(out: string, { manifest, digest, uploaded }: Made, json: boolean): void {
   const { id, files, totals, event, forced, findings } = manifest;
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
   const rows = files.reduce((sum, file) => sum + (file.rows ?? 0), 0);

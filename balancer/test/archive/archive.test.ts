@@ -1,16 +1,19 @@
 import { spawn } from "node:child_process";
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import t, { type Test } from "tap";
-import { startTestCluster, temporaryState, tryHongbao, waitUntil, type TestCluster } from "@hongbao/infra";
-import { readSecrets, SECRET_NAMES, sha256Hex } from "@hongbao/preprocess";
+import { startTestCluster, temporaryState, waitUntil, type TestCluster } from "@hongbao/infra";
+import { readSecrets, readSeed, roundSeed, SECRET_NAMES, sha256Hex } from "@hongbao/preprocess";
+import { payoutFigures } from "../../../bucket-service/src/payout/figures.ts";
 import { mysqlConnection } from "../../../bucket-service/src/mysql/connect.ts";
 import { startFakeAws, type FakeAws } from "../../../preprocess/test/aws/fake-aws.ts";
 import { MANIFEST, readManifest, type ArchiveManifest } from "../../src/archive/format.ts";
 import { uploadArchive } from "../../src/archive/upload.ts";
 import { checksumText, verifyArchive } from "../../src/archive/verify.ts";
-import { press, usersOf, writeEvent } from "./event.ts";
+import { archiveEvent } from "../../src/operate/archive.ts";
+import { openControllers } from "../../src/operate/controllers.ts";
+import { order, press, usersOf, writeEvent } from "./event.ts";
 
 const SCRIPT = join(import.meta.dirname, "..", "..", "..", "hongbao.ts");
 
@@ -22,38 +25,39 @@ t.test(
   async (t) => {
     const cluster = await startTestCluster(t, { services: 1, event: writeEvent(temporaryState(t)) });
     const out = join(temporaryState(t), "archive");
-    const run = (...args: string[]) => cluster.hongbao(["archive", "--by", "ann", ...args]);
-    const must = async (...args: string[]): Promise<string> => {
-      const { code, stdout, stderr } = await cluster.hongbao(args);
-      if (code !== 0) throw new Error(`${args.join(" ")}: ${code} ${stderr}`);
-      return stdout;
-    };
+    const at = { topology: cluster.topology.path, by: "ann" };
 
-    await must("round", "open", "1", "--yes");
+    await order(cluster, "/admin/rounds/1/open");
     const [mine, theirs] = [usersOf(cluster, 0), usersOf(cluster, 1)];
     let won = await press(cluster, 1, theirs);
-    await must("round", "lend", "1", "--from", "b0", "--to", "b1", "--count", "5", "--why", "they are more");
+    await order(cluster, "/admin/rounds/1/lend", { from: "b0", to: "b1", count: 5, why: "they are more" });
     won += await press(cluster, 1, mine.slice(0, 10));
     won += await press(cluster, 1, theirs.slice(0, 9), 2);
-    await refused(
-      t,
-      run,
-      out,
-      "never while a round is open",
-      ["--force", "--why", "no time"],
-      /round 1 is open in b0, b1/,
-    );
-    await must("round", "close", "1", "--yes");
-    await refused(t, run, out, "a round is still to come", [], /round 2 has not been yet.*--force/);
-    await must("round", "open", "2", "--yes");
+    await t.rejects(archiveEvent(out, { ...at, force: true, why: "no time" }), {
+      exitCode: 1,
+      message: /round 1 is open in b0, b1/,
+    });
+    await order(cluster, "/admin/rounds/1/close");
+    await t.rejects(archiveEvent(out, at), { exitCode: 1, message: /round 2 has not been yet.*--force/ });
+    t.same(readdirSync(dirname(out)), [], "what was refused leaves nothing");
+    await order(cluster, "/admin/rounds/2/open");
     won += await press(cluster, 2, [...mine.slice(0, 8), ...theirs.slice(0, 8)]);
-    await must("user", "deny", mine.at(-1)!);
-    await must("round", "close", "2", "--yes");
-    await must("round", "reveal", "1", "--yes");
+    await order(cluster, "/admin/users", { user: mine.at(-1)!, rule: "deny" });
+    await order(cluster, "/admin/rounds/2/close");
+    await order(cluster, "/admin/rounds/1/reveal", { seed: seedOf(cluster, 1) });
     await allPaid(cluster, won);
 
     await survivesKill(t, cluster, out);
-    const made = await run("--out", out, "--why", "the end", "--json");
+    const made = await cluster.hongbao([
+      "archive",
+      "--out",
+      out,
+      "--by",
+      "ann",
+      "--why",
+      "the end",
+      "--json",
+    ]);
     t.equal(made.code, 0, made.stderr);
     const report = JSON.parse(made.stdout) as Record<string, unknown> & { digest: string };
     t.match(report, {
@@ -62,15 +66,16 @@ t.test(
       findings: [],
       uploaded: null,
     });
-    t.match(
-      await must("log"),
-      new RegExp(`ann .*archived the event to ${out} \\(SHA-256 ${report.digest}\\) \\(the end\\)`),
-    );
+    t.match(await logOf(cluster), {
+      by: "ann",
+      why: "the end",
+      what: `archived the event to ${out} (SHA-256 ${report.digest})`,
+    });
     t.same(readdirSync(dirname(out)), ["archive"], "the draft that was killed is gone");
     holdsEverything(t, out, won);
     holdsNoSecret(t, cluster, out);
 
-    const checked = await run("--verify", out, "--digest", report.digest);
+    const checked = await cluster.hongbao(["archive", "--verify", out, "--digest", report.digest]);
     t.equal(checked.code, 0, checked.stderr);
     t.match(
       checked.stdout,
@@ -78,37 +83,31 @@ t.test(
     );
     await tampered(t, out, report.digest);
     await isSent(t, cluster, out);
-    await forced(t, cluster, run, out);
+    await forced(t, cluster, out);
   },
 );
 
-function inMysql({ topology }: TestCluster, bucket: number): ReturnType<typeof mysqlConnection> {
-  return mysqlConnection(topology.buckets[bucket]!, readSecrets(topology, ["mysql"]).mysql, "kept");
+function seedOf({ topology }: TestCluster, round: number): string {
+  return roundSeed(readSeed(topology.pack)!, round).toString("hex");
 }
 
-type Run = (...args: string[]) => Promise<{ code: number; stdout: string; stderr: string }>;
-
-async function refused(
-  t: Test,
-  run: Run,
-  out: string,
-  name: string,
-  args: string[],
-  message: RegExp,
-): Promise<void> {
-  const { code, stderr } = await run("--out", out, ...args);
-  t.equal(code, 1, name);
-  t.match(stderr, message, name);
-  t.notOk(existsSync(out), name);
+async function logOf({ topology }: TestCluster): Promise<unknown> {
+  const answer = await openControllers({ topology: topology.path }).get("/admin/log?limit=1");
+  return (answer as { entries: unknown[] }).entries[0];
 }
 
 async function allPaid(cluster: TestCluster, won: number): Promise<void> {
+  const connections = await Promise.all([0, 1].map((bucket) => inMysql(cluster, bucket)));
   const paid = async (): Promise<boolean> => {
-    const { stdout } = await cluster.hongbao(["payout", "status", "--json"]);
-    const { total } = JSON.parse(stdout) as { total: { paid: { count: number } } };
-    return total.paid.count === won;
+    const counts = await Promise.all(connections.map((mysql) => payoutFigures(mysql)));
+    return counts.flat().reduce((sum, round) => sum + round.paid.count, 0) === won;
   };
   await waitUntil(paid, { what: "everybody paid", timeoutMsMax: 60_000 });
+  await Promise.all(connections.map((mysql) => mysql.end()));
+}
+
+function inMysql({ topology }: TestCluster, bucket: number): ReturnType<typeof mysqlConnection> {
+  return mysqlConnection(topology.buckets[bucket]!, readSecrets(topology, ["mysql"]).mysql, "kept");
 }
 
 /** The export stands still at a table that is locked, and is killed there. */
@@ -304,9 +303,11 @@ async function isSent(t: Test, cluster: TestCluster, out: string): Promise<void>
     order.push(key);
     return null;
   };
-  const again = await tryHongbao(["archive", "--out", out, "--topology", path]);
-  t.equal(again.code, 0, again.stderr);
-  t.match(again.stderr, /is there and whole, and nothing has changed since/);
+  const again = await archiveEvent(out, { topology: path });
+  t.match(again, {
+    uploaded: /^s3:\/\/archive\/kept\/0001\/kept-.*\/$/,
+    digest: sha256Hex(readFileSync(join(out, MANIFEST))),
+  });
   t.equal(order.at(-1), "kept/0001/ARCHIVED");
   isTheSame(t, fake, out);
 }
@@ -323,29 +324,29 @@ function isTheSame(t: Test, { objects }: FakeAws, out: string): void {
 }
 
 /** A claim that the audit does not like: archived only by force, with the reason and the finding in it. */
-async function forced(t: Test, cluster: TestCluster, run: Run, out: string): Promise<void> {
+async function forced(t: Test, cluster: TestCluster, out: string): Promise<void> {
   const connection = await inMysql(cluster, 0);
   await connection.query(
     "UPDATE claims SET amount_minor = amount_minor + 1 WHERE round_id = 1 ORDER BY prize_id LIMIT 1",
   );
   await connection.end();
   const next = `${out}-forced`;
-  t.match(await run("--out", out), { code: 1, stderr: /the audit found \d+ violations/ });
-  t.match(await run("--out", next, "--force"), { code: 2, stderr: /--force: expected --why/ });
-  const made = await run("--out", next, "--force", "--why", "the board knows");
-  t.equal(made.code, 0, made.stderr);
+  const at = { topology: cluster.topology.path };
+  await t.rejects(archiveEvent(out, at), { exitCode: 1, message: /the audit found \d+ violations/ });
+  await t.rejects(archiveEvent(next, { ...at, force: true }), {
+    exitCode: 2,
+    message: /--force: expected --why/,
+  });
+  await archiveEvent(next, { ...at, force: true, why: "the board knows" });
   t.match(readManifest(next), {
     forced: [/the audit found \d+ violations/],
     why: "the board knows",
     findings: [/the claim of user u\d+ is worth/],
   });
   t.match(readFileSync(join(next, "README.md"), "utf8"), /It was forced/);
-  const { code, stdout } = await run("--verify", next);
-  t.equal(code, 0, "it is what was archived");
-  t.match(stdout, /forced although the audit found \d+ violations \(the board knows\)/);
-  t.match(await run("--out", out, "--force", "--why", "x"), {
-    code: 2,
-    stderr: /found an older archive in .*archive, and things have changed/,
+  t.equal((await verifyArchive(next)).ok, true, "it is what was archived");
+  await t.rejects(archiveEvent(out, { ...at, force: true, why: "x" }), {
+    exitCode: 2,
+    message: /found an older archive in .*archive, and things have changed/,
   });
-  t.equal(basename(next), "archive-forced");
 }

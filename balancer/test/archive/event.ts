@@ -1,6 +1,7 @@
 /** A small event with everything that an archive may hold, and people who press. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { openControllers } from "../../src/operate/controllers.ts";
 import { bucketOf, readSecrets, signToken } from "@hongbao/preprocess";
 import { waitUntil, type TestCluster } from "@hongbao/infra";
 
@@ -45,6 +46,15 @@ export function usersOf({ topology }: TestCluster, bucket?: number): string[] {
   return Array.from({ length: USERS }, (_, n) => `u${n + 1}`).filter(
     (user) => bucket === undefined || bucketOf(topology, user) === bucket,
   );
+}
+
+/** What `hongbao round …` does, without a process of its own. */
+export async function order(cluster: TestCluster, path: string, body: object = {}): Promise<void> {
+  await openControllers({ topology: cluster.topology.path }).post(path, {
+    by: "ann",
+    why: "a test",
+    ...body,
+  });
 }
 
 async function keyOf(cluster: TestCluster, round: number): Promise<string> {
