@@ -179,7 +179,7 @@ async function look({ topology, secrets, pack }: Scene): Promise<Facts> {
   const buckets = [];
   for (const bucket of topology.buckets)
     buckets.push({ id: bucket.id, ...(await bucketRest({ pack, bucket, secrets })) });
-  const audit = await auditAll(topology, secrets, pack);
+  const audit = await auditAll({ topology, secrets, pack });
   const recordOf = (round: number) =>
     control.find(({ name }) => name === `rounds/${round}`)?.value as
       { state: "scheduled" | "open" | "closed"; seed?: string } | undefined;

@@ -169,12 +169,13 @@ function figuresOf(books: RoundAudit): Figures {
   return Object.fromEntries(FIGURES.map((name) => [name, books[name]])) as Figures;
 }
 
-/** The audit of every bucket, added up. Errors: Unreachable without a store, BadInput for a damaged pack. */
-export async function auditAll(
-  topology: Topology,
-  secrets: Pick<Secrets, "redis" | "mysql">,
-  pack: Pack,
-): Promise<AuditReport> {
+/** Every bucket's books, added up. Errors: Unreachable, BadInput. */
+export async function auditAll(parts: {
+  topology: Topology;
+  secrets: Pick<Secrets, "redis" | "mysql">;
+  pack: Pack;
+}): Promise<AuditReport> {
+  const { topology, secrets, pack } = parts;
   const audits: BucketAudit[] = [];
   for (const { id } of topology.buckets)
     audits.push(await auditBucket({ topology, bucket: id, secrets, pack }));
@@ -184,12 +185,12 @@ export async function auditAll(
   return sumAudits(audits, pack.manifest, lateLoans);
 }
 
-/** Runs the audit and tells it. Throws CheckFailed with violations, Unreachable without a store. */
+/** Runs the audit on every bucket and tells it. Throws CheckFailed with violations, Unreachable without a store. */
 export async function runAudit(options: AuditOptions): Promise<void> {
   const topology = readTopology(findTopology(options.topology, options.state));
   const secrets = readSecrets(topology, ["redis", "mysql"]);
   const pack = openPack(topology.pack, { verify: true });
-  const report = await auditAll(topology, secrets, pack);
+  const report = await auditAll({ topology, secrets, pack });
   pack.close();
   if (options.json) printJson(report);
   else tell(report, pack.manifest.event.currency);
