@@ -118,7 +118,7 @@ class Walk {
       const claim = {
         id: Number(id),
         round: Number(round),
-        user: user ?? "",
+        user,
         n: Number(n),
         minor: Number(minor),
       };
@@ -142,7 +142,7 @@ class Walk {
     return tableRows(this.#parts.dir, this.#parts.manifest, this.#bucket, table(name));
   }
 
-  #find(id: number | string | null | undefined, what: string): void {
+  #find(id: number | string, what: string): void {
     this.#parts.findings.add(`bucket ${this.#bucket}, prize ${id}: ${what}`);
   }
 
@@ -198,7 +198,7 @@ class Walk {
   }
 
   #book([, , account, minor]: Row): void {
-    this.#balances.set(account!, (this.#balances.get(account!) ?? 0) + Number(minor));
+    this.#balances.set(account, (this.#balances.get(account) ?? 0) + Number(minor));
   }
 
   #order(claim: Claim, state: State, kind: PackRound["kind"] | undefined, rows: readonly Row[]): void {
@@ -231,8 +231,8 @@ class Walk {
       const minor = Number(text);
       sum += minor;
       if (account === COMPANY) company = minor;
-      const entries = this.#balances.get(account!) ?? 0;
-      this.#balances.delete(account!);
+      const entries = this.#balances.get(account) ?? 0;
+      this.#balances.delete(account);
       if (entries === minor) continue;
       this.#parts.findings.add(
         `bucket ${this.#bucket}: the balance of ${account} is ${minor}, its entries add up to ${entries}`,

@@ -111,7 +111,10 @@ export async function digestOf(path: string): Promise<Digested> {
   return digest.end();
 }
 
-export type Row = (string | null)[];
+type Twelve<T> = readonly [T, T, T, T, T, T, T, T, T, T, T, T];
+
+/** The cells of a row, as many as its table has columns (at most these); NULL is an empty text. */
+export type Row = Twelve<string>;
 
 /**
  * The rows of a bucket's table, part after part. Memory: a piece of a file.
@@ -126,7 +129,7 @@ export async function* tableRows(
   const names = table.columns.map(({ name }) => name);
   const keyAt = table.key.map((part) => names.indexOf(part));
   const isNumber = keyAt.map((at) => table.columns[at]!.type === "int");
-  let before: Row | null = null;
+  let before: string[] | null = null;
   for (const file of partsOf(manifest, bucket, table.name)) {
     const damaged = (found: string): BadInput => new BadInput(`${join(dir, file.name)}: ${found}`);
     let line = 0;
@@ -139,13 +142,13 @@ export async function* tableRows(
               throw damaged(`found the columns ${text.slice(0, 100)}, expected ${names.join(",")}`);
             continue;
           }
-          const row = csvCells(text);
+          const row = csvCells(text).map((cell) => cell ?? "");
           if (row.length !== names.length)
             throw damaged(`line ${line}: found ${row.length} cells, expected ${names.length}`);
           if (before !== null && !isAfter(row, before, keyAt, isNumber))
             throw damaged(`line ${line}: the rows are not in the order of ${table.key.join(", ")}`);
           before = row;
-          yield row;
+          yield row as unknown as Row;
         }
       }
     } catch (error) {
@@ -163,7 +166,12 @@ function partLines(path: string): AsyncGenerator<string[]> {
   return csvLines(text as AsyncIterable<string>);
 }
 
-function isAfter(row: Row, before: Row, keyAt: readonly number[], isNumber: readonly boolean[]): boolean {
+function isAfter(
+  row: readonly string[],
+  before: readonly string[],
+  keyAt: readonly number[],
+  isNumber: readonly boolean[],
+): boolean {
   for (const [index, at] of keyAt.entries()) {
     const [mine, last] = [row[at]!, before[at]!];
     if (mine === last) continue;

@@ -97,7 +97,7 @@ async function writeAll(
   const { findings } = await checkTables(dir, { ...facts, findings: [], files });
   if (findings.length > 0 && forced.length === 0) {
     throw new CheckFailed(
-      `nothing was archived: what was written does not agree with the audit (${findings.length} findings; first: ${findings[0]}); ` +
+      `nothing was archived: what was written does not agree with the audit (${findings.length} findings; first: ${findings[0]!}); ` +
         "if somebody changed something meanwhile, run it again",
     );
   }

@@ -42,12 +42,12 @@ export async function readMoves(
       continue;
     }
     moves.push({
-      id: id!,
+      id,
       bucket,
       kind: kind as AuditMove["kind"],
       direction: direction as AuditMove["direction"],
       round: Number(round),
-      peerBucket: peerBucket!,
+      peerBucket,
       peerRound: Number(peerRound),
       runs: [run],
       count: run.count,

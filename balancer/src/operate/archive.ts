@@ -227,7 +227,7 @@ async function sameAgain(
   const verdict = await verifyArchive(out);
   if (!verdict.ok)
     throw new BadInput(
-      `--out: found an archive in ${out} that is not what was written (${[...verdict.damage, ...verdict.findings][0]}); expected a new directory`,
+      `--out: found an archive in ${out} that is not what was written (${[...verdict.damage, ...verdict.findings].slice(0, 1).join("")}); expected a new directory`,
     );
   say(`${out} is there and whole, and nothing has changed since.`);
   return verdict;
