@@ -15,7 +15,7 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { BadInput, errorCode, Unreachable, type PackManifest } from "@hongbao/preprocess";
+import { BadInput, errorCode, Unreachable } from "@hongbao/preprocess";
 import { z } from "zod";
 
 export const ARCHIVE_FORMAT = 1;
@@ -99,8 +99,4 @@ export function partsOf(
   table: string,
 ): ArchiveFile[] {
   return files.filter((file) => file.bucket === bucket && file.table === table);
-}
-
-export function readPackManifest(dir: string): PackManifest {
-  return JSON.parse(readFileSync(join(dir, PACK_MANIFEST), "utf8")) as PackManifest;
 }

@@ -31,7 +31,7 @@ import {
 import type { Seed } from "./prizes.ts";
 import { readmeText } from "./readme.ts";
 import { software } from "./software.ts";
-import { checksumText, checkTables } from "./verify.ts";
+import { checksumText, checkTables, totalsOf } from "./verify.ts";
 
 export interface MakeParts {
   topology: Topology;
@@ -140,10 +140,6 @@ async function factsOf({
   createdAt,
 }: MakeParts): Promise<Omit<ArchiveManifest, "files" | "findings" | "buckets">> {
   const { event } = pack.manifest;
-  const total = (name: "claimed" | "paid" | "pending" | "held" | "dead" | "left" | "burned") => ({
-    count: audit.rounds.reduce((sum, round) => sum + round[name].count, 0),
-    amount: audit.rounds.reduce((sum, round) => sum + round[name].amount, 0),
-  });
   return {
     format: ARCHIVE_FORMAT,
     id: `${event.id}-${createdAt
@@ -159,15 +155,7 @@ async function factsOf({
       envelope: topology.wallet === undefined ? "ledger" : "wallet",
       item: topology.orders === undefined ? "orders" : "order system",
     },
-    totals: {
-      claimed: total("claimed"),
-      paid: total("paid"),
-      pending: total("pending"),
-      held: total("held"),
-      dead: total("dead"),
-      left: total("left"),
-      burned: total("burned"),
-    },
+    totals: totalsOf(audit),
     forced,
   };
 }

@@ -11,9 +11,9 @@ import {
   AUDIT,
   CHECKSUMS,
   MANIFEST,
+  PACK_MANIFEST,
   partsOf,
   readManifest,
-  readPackManifest,
   SEEDS,
   type ArchiveManifest,
 } from "./format.ts";
@@ -40,10 +40,26 @@ export async function verifyArchive(dir: string, { expected }: { expected?: stri
   if (expected !== undefined && expected !== digest)
     damage.unshift(`${MANIFEST}: its SHA-256 is ${digest}, expected ${expected}`);
   // Tables that are not what was written have nothing to say.
-  const { findings, drawn } =
-    damage.length > 0 ? { findings: [], drawn: [] } : await checkTables(dir, manifest);
+  const { findings, drawn } = damage.length > 0 ? NOTHING : await readable(dir, manifest, damage);
   const isAsWritten = JSON.stringify(findings) === JSON.stringify(manifest.findings);
   return { ok: damage.length === 0 && isAsWritten, manifest, digest, damage, findings, drawn };
+}
+
+const NOTHING = { findings: [], drawn: [] };
+
+/** A file that no program can read is damaged, whatever its digest says. */
+async function readable(
+  dir: string,
+  manifest: ArchiveManifest,
+  damage: string[],
+): Promise<{ findings: string[]; drawn: number[] }> {
+  try {
+    return await checkTables(dir, manifest);
+  } catch (error) {
+    if (!(error instanceof BadInput)) throw error;
+    damage.push(error.message);
+    return NOTHING;
+  }
 }
 
 /** The lines of SHA256SUMS. */
@@ -89,10 +105,13 @@ export async function checkTables(
   manifest: ArchiveManifest,
 ): Promise<{ findings: string[]; drawn: number[] }> {
   const findings = new Findings();
-  const pack = readPackManifest(dir);
+  const pack = readJson<PackManifest>(dir, PACK_MANIFEST);
+  const packDigest = sha256Hex(readFileSync(join(dir, PACK_MANIFEST)));
+  if (packDigest !== manifest.event.pack)
+    findings.add(`${PACK_MANIFEST}: is pack ${packDigest}, the event was of pack ${manifest.event.pack}`);
   requireAllTables(dir, manifest, pack);
   const prizes = await readPrizes(dir, manifest, pack, findings);
-  const { seeds } = JSON.parse(readFileSync(join(dir, SEEDS), "utf8")) as { seeds: Seed[] };
+  const { seeds } = readJson<{ seeds: Seed[] }>(dir, SEEDS);
   const drawn = checkDraws(pack, prizes, seeds, findings);
   const books = [];
   for (const { id } of pack.buckets)
@@ -100,10 +119,38 @@ export async function checkTables(
   const again = sumAudits(books, pack, []);
   for (const { bucket, round, what } of again.violations)
     findings.add(`round ${round}, bucket ${bucket}: ${what}`);
-  const told = JSON.parse(readFileSync(join(dir, AUDIT), "utf8")) as AuditReport;
+  const told = readJson<AuditReport>(dir, AUDIT);
   compare(told, again, findings);
+  const totals = totalsOf(told);
+  if (JSON.stringify(totals) !== JSON.stringify(manifest.totals))
+    findings.add(`${MANIFEST}: its totals are not those of the audit`);
   await readTheRest(dir, manifest);
   return { findings: findings.all(), drawn };
+}
+
+function readJson<T>(dir: string, name: string): T {
+  try {
+    return JSON.parse(readFileSync(join(dir, name), "utf8")) as T;
+  } catch (error) {
+    throw new BadInput(`${join(dir, name)}: cannot be read as JSON: ${(error as Error).message}`);
+  }
+}
+
+/** An audit's report over all rounds. */
+export function totalsOf({ rounds }: AuditReport): ArchiveManifest["totals"] {
+  const total = (name: keyof ArchiveManifest["totals"]) => ({
+    count: rounds.reduce((sum, round) => sum + round[name].count, 0),
+    amount: rounds.reduce((sum, round) => sum + round[name].amount, 0),
+  });
+  return {
+    claimed: total("claimed"),
+    paid: total("paid"),
+    pending: total("pending"),
+    held: total("held"),
+    dead: total("dead"),
+    left: total("left"),
+    burned: total("burned"),
+  };
 }
 
 function requireAllTables(dir: string, manifest: ArchiveManifest, pack: PackManifest): void {

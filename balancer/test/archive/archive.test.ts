@@ -275,6 +275,14 @@ async function tampered(t: Test, out: string, digest: string): Promise<void> {
     t.match([...damage, ...findings].join("\n"), message, name);
     rmSync(dir, { recursive: true });
   }
+  const unordered = `${out}-unordered`;
+  cpSync(out, unordered, { recursive: true });
+  change(unordered, claims, (text) => text.replace(/\n(.*)\n(.*)\n/, "\n$2\n$1\n"), true);
+  t.match(await verifyArchive(unordered), {
+    ok: false,
+    damage: [/the rows are not in the order of prize_id/],
+  });
+  rmSync(unordered, { recursive: true });
   const dir = `${out}-whole`;
   cpSync(out, dir, { recursive: true });
   change(dir, claims, (text) => text, true);
