@@ -4,6 +4,7 @@ import type { ControllerOptions } from "./conductor/run.ts";
 import type { SiteCommandOptions } from "./conductor/site-command.ts";
 import type { RenderCommandOptions } from "./haproxy/render-command.ts";
 import type { RunOptions } from "./haproxy/run.ts";
+import type { ArchiveOptions } from "./operate/archive.ts";
 import type { AuditOptions } from "./operate/audit.ts";
 import type { Where } from "./operate/controllers.ts";
 import type { LendOptions, RolloverOptions } from "./operate/moves.ts";
@@ -54,6 +55,19 @@ function registerLooks(program: Command): void {
     .action(async (user: string, options: WhyOptions) =>
       (await import("./operate/why.ts")).runWhy(user, options),
     );
+  withOperator(
+    where(
+      program
+        .command("archive")
+        .description("everything an auditor needs, in one directory, before the cluster is destroyed"),
+    ),
+  )
+    .option("--out <dir>", "make it there; where the topology names an archive it is sent there, too")
+    .option("--verify <dir>", "check one: files, counts and money, without the cluster")
+    .option("--digest <sha256>", "with --verify: what was told when it was made")
+    .option("--force", "although payouts are open or the audit is not clean; never while a round is open")
+    .addOption(json())
+    .action(async (options: ArchiveOptions) => (await import("./operate/archive.ts")).runArchive(options));
   where(program.command("watch").description("a live view of controllers, buckets and rounds")).action(
     async (options: Where) => (await import("./operate/watch.ts")).runWatch(options),
   );

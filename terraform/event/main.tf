@@ -155,6 +155,9 @@ locals {
   operator_statements = [
     { Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject"], Resource = ["${aws_s3_bucket.control.arn}/pack/*", "${aws_s3_bucket.control.arn}/input/*", "${aws_s3_bucket.control.arn}/seed/*"] },
     { Effect = "Allow", Action = "s3:ListBucket", Resource = aws_s3_bucket.control.arn, Condition = { StringLike = { "s3:prefix" = ["input/*"] } } },
+    # `archive` keeps the conductors' memory; commands write into it through the controllers only.
+    { Effect = "Allow", Action = "s3:GetObject", Resource = "${aws_s3_bucket.control.arn}/control/*" },
+    { Effect = "Allow", Action = "s3:ListBucket", Resource = aws_s3_bucket.control.arn, Condition = { StringLike = { "s3:prefix" = ["control/*"] } } },
     { Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject"], Resource = "arn:aws:s3:::${var.base.archive_bucket}/${local.archive_prefix}/*" },
     # What is there is told apart from what may not be read: an archive that broke off goes on.
     { Effect = "Allow", Action = "s3:ListBucket", Resource = "arn:aws:s3:::${var.base.archive_bucket}", Condition = { StringLike = { "s3:prefix" = ["${local.archive_prefix}/*"] } } },

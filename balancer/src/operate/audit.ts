@@ -10,6 +10,8 @@ import {
   readTopology,
   table,
   type Pack,
+  type Secrets,
+  type Topology,
 } from "@hongbao/preprocess";
 import {
   auditBucket,
@@ -27,7 +29,7 @@ export interface AuditOptions {
   json?: boolean;
 }
 
-const FIGURES = [
+export const FIGURES = [
   "generated",
   "borrowed",
   "rolledIn",
@@ -167,18 +169,28 @@ function figuresOf(books: RoundAudit): Figures {
   return Object.fromEntries(FIGURES.map((name) => [name, books[name]])) as Figures;
 }
 
-/** Runs the audit on every bucket and tells it. Throws CheckFailed with violations, Unreachable without a store. */
-export async function runAudit(options: AuditOptions): Promise<void> {
-  const topology = readTopology(findTopology(options.topology, options.state));
-  const secrets = readSecrets(topology, ["redis", "mysql"]);
-  const pack = openPack(topology.pack, { verify: true });
+/** Every bucket's books, added up. Errors: Unreachable, BadInput. */
+export async function auditAll(parts: {
+  topology: Topology;
+  secrets: Pick<Secrets, "redis" | "mysql">;
+  pack: Pack;
+}): Promise<AuditReport> {
+  const { topology, secrets, pack } = parts;
   const audits: BucketAudit[] = [];
   for (const { id } of topology.buckets)
     audits.push(await auditBucket({ topology, bucket: id, secrets, pack }));
   // A loan may have come to a bucket after its lender was looked at.
   const lateLoans: AuditMove[] = [];
   for (const bucket of topology.buckets) lateLoans.push(...(await loansOut({ pack, bucket, secrets })));
-  const report = sumAudits(audits, pack.manifest, lateLoans);
+  return sumAudits(audits, pack.manifest, lateLoans);
+}
+
+/** Runs the audit on every bucket and tells it. Throws CheckFailed with violations, Unreachable without a store. */
+export async function runAudit(options: AuditOptions): Promise<void> {
+  const topology = readTopology(findTopology(options.topology, options.state));
+  const secrets = readSecrets(topology, ["redis", "mysql"]);
+  const pack = openPack(topology.pack, { verify: true });
+  const report = await auditAll({ topology, secrets, pack });
   pack.close();
   if (options.json) printJson(report);
   else tell(report, pack.manifest.event.currency);

@@ -26,6 +26,8 @@ export async function runWatch(where: Where): Promise<void> {
   const { url } = controllers.topology.balancer;
   const sight: Sight = { controllers: [], startFileMs: new Map(), balancer: "down", winsPerS: null };
   let before: { issued: number; atMs: number } | null = null;
+  /** Rounds whose opening was over before anybody watched: when it was seen here says nothing. */
+  let missed: Set<number> | null = null;
   const stop = new AbortController();
   void stopSignal().then(() => stop.abort());
   let shown = "";
@@ -39,7 +41,9 @@ export async function runWatch(where: Where): Promise<void> {
         : Math.max(0, ((seen.issued - before.issued) * 1000) / (seen.atMs - before.atMs));
     before = seen;
     sight.balancer = (await textOf(`${url}/rounds.json`)) === null ? "down" : "ok";
-    for (const round of best?.rounds ?? []) await lookForStartFile(sight, url, round, best?.nowMs ?? null);
+    missed ??= best && new Set(best.rounds.filter(({ state }) => state === "open").map(({ round }) => round));
+    for (const round of best?.rounds ?? [])
+      if (!missed?.has(round.round)) await lookForStartFile(sight, url, round, best?.nowMs ?? null);
     const lines = watchLines(sight);
     if (process.stdout.isTTY) print(`\x1b[H\x1b[2J${lines.join("\n")}`);
     else {
