@@ -1,5 +1,6 @@
 /** `hongbao audit`: the books of all buckets, added up. */
 import {
+  BadInput,
   CheckFailed,
   findTopology,
   formatMoney,
@@ -8,8 +9,13 @@ import {
   printJson,
   readSecrets,
   readTopology,
+  shadowPack,
+  shadowSpecSchema,
   table,
   type Pack,
+  type Secrets,
+  type ShadowSpec,
+  type Topology,
 } from "@hongbao/preprocess";
 import {
   auditBucket,
@@ -25,6 +31,8 @@ export interface AuditOptions {
   topology?: string;
   state?: string;
   json?: boolean;
+  /** The books of a rehearsal that is held, by its spec (JSON). */
+  shadow?: string;
 }
 
 const FIGURES = [
@@ -167,18 +175,37 @@ function figuresOf(books: RoundAudit): Figures {
   return Object.fromEntries(FIGURES.map((name) => [name, books[name]])) as Figures;
 }
 
-/** Runs the audit on every bucket and tells it. Throws CheckFailed with violations, Unreachable without a store. */
-export async function runAudit(options: AuditOptions): Promise<void> {
-  const topology = readTopology(findTopology(options.topology, options.state));
-  const secrets = readSecrets(topology, ["redis", "mysql"]);
-  const pack = openPack(topology.pack, { verify: true });
+/** Every bucket's books, added up. Errors: Unreachable, BadInput. */
+export async function auditAll(parts: {
+  topology: Topology;
+  secrets: Pick<Secrets, "redis" | "mysql">;
+  pack: Pack;
+}): Promise<AuditReport> {
+  const { topology, secrets, pack } = parts;
   const audits: BucketAudit[] = [];
   for (const { id } of topology.buckets)
     audits.push(await auditBucket({ topology, bucket: id, secrets, pack }));
   // A loan may have come to a bucket after its lender was looked at.
   const lateLoans: AuditMove[] = [];
   for (const bucket of topology.buckets) lateLoans.push(...(await loansOut({ pack, bucket, secrets })));
-  const report = sumAudits(audits, pack.manifest, lateLoans);
+  return sumAudits(audits, pack.manifest, lateLoans);
+}
+
+function readSpec(text: string): ShadowSpec {
+  try {
+    return shadowSpecSchema.parse(JSON.parse(text));
+  } catch {
+    throw new BadInput(`--shadow: found ${text.slice(0, 60)}, expected what \`shadow hold\` tells`);
+  }
+}
+
+/** Runs the audit on every bucket and tells it. Throws CheckFailed with violations, Unreachable without a store. */
+export async function runAudit(options: AuditOptions): Promise<void> {
+  const topology = readTopology(findTopology(options.topology, options.state));
+  const secrets = readSecrets(topology, ["redis", "mysql"]);
+  const pack = openPack(topology.pack, { verify: true });
+  const audited = options.shadow === undefined ? pack : shadowPack(pack, readSpec(options.shadow));
+  const report = await auditAll({ topology, secrets, pack: audited });
   pack.close();
   if (options.json) printJson(report);
   else tell(report, pack.manifest.event.currency);
