@@ -102,7 +102,17 @@ export async function startBalancer(options: RunOptions): Promise<RunningBalance
   });
   writeFiles(dir, topology, found, CONFIG, feed.variables);
   const reload = reloader({ path, dir, chosen: found, used, master, feed, registry, logger });
-  const admin = await startAdmin({ topology, used, operator, finder, master, feed, registry, logger, reload });
+  const admin = await startAdmin({
+    topology,
+    used,
+    operator,
+    finder,
+    master,
+    feed,
+    registry,
+    logger,
+    reload,
+  });
   try {
     await feed.start();
     await master.start();
