@@ -219,7 +219,7 @@ async function bucketRehearsals(
 /** People press; then each who was told of a win is asked whether it is still there. */
 async function letPeoplePress(
   options: RehearseOptions,
-  round: PublishedRound,
+  round: RehearsedRound,
   key: string,
   tokensPath: string,
 ): Promise<{ figures: WrkFigures; samples: Samples; told: RehearseReport["told"] }> {
