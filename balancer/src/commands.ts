@@ -9,12 +9,14 @@ import type { AuditOptions } from "./operate/audit.ts";
 import type { Where } from "./operate/controllers.ts";
 import type { LendOptions, RolloverOptions } from "./operate/moves.ts";
 import type { LogOptions } from "./operate/log.ts";
+import type { PreflightOptions } from "./operate/preflight/scene.ts";
 import type { PayoutExportOptions, PayoutRetryOptions, PayoutStatusOptions } from "./operate/payout.ts";
 import type { RebuildOptions } from "./operate/rebuild.ts";
 import type { ReceiptsOptions } from "./operate/receipts.ts";
 import type { ReleaseOptions } from "./operate/release.ts";
 import type { RevealOptions } from "./operate/reveal.ts";
 import type { RoundAction, RoundListOptions, RoundOptions } from "./operate/round.ts";
+import type { ShadowHoldOptions, ShadowWipeOptions } from "./operate/shadow.ts";
 import type { StatusOptions } from "./operate/status.ts";
 import type { SwitchListOptions, SwitchOptions, SwitchSetOptions } from "./operate/switch.ts";
 import type { UserListOptions, UserOptions } from "./operate/user.ts";
@@ -28,6 +30,7 @@ export function register(program: Command): void {
   registerSwitches(program);
   registerPayouts(program);
   registerLosses(program);
+  registerShadow(program);
   registerProcesses(program);
 }
 
@@ -46,6 +49,7 @@ function registerLooks(program: Command): void {
     .action(async (options: StatusOptions) => (await import("./operate/status.ts")).runStatus(options));
   where(program.command("audit").description("the conservation proof over all buckets; right under load too"))
     .addOption(json())
+    .addOption(new Option("--shadow <spec>").hideHelp())
     .action(async (options: AuditOptions) => (await import("./operate/audit.ts")).runAudit(options));
   where(
     program.command("why <user>").description("what is known of one user: attempts, wins, payouts, rules"),
@@ -54,6 +58,18 @@ function registerLooks(program: Command): void {
     .addOption(json())
     .action(async (user: string, options: WhyOptions) =>
       (await import("./operate/why.ts")).runWhy(user, options),
+    );
+  where(
+    program
+      .command("preflight")
+      .description("go or no-go before an event: what is wrong, and the command that mends it"),
+  )
+    .option("--alertmanager <url>", "Alertmanager (default: the one of the local cluster)")
+    .option("--no-alert-test", "do not send a test alert to phone and mail")
+    .option("--connections <count>", "connections that come at once (default: one for each user)")
+    .addOption(json())
+    .action(async (options: PreflightOptions) =>
+      (await import("./operate/preflight/command.ts")).runPreflight(options),
     );
   withOperator(
     where(
@@ -231,6 +247,27 @@ function registerLosses(program: Command): void {
   ).action(async (file: string, options: ReceiptsOptions) =>
     (await import("./operate/receipts.ts")).runReceipts(file, options),
   );
+}
+
+function registerShadow(program: Command): void {
+  const shadow = parentCommand(
+    program,
+    "shadow",
+    "a rehearsal's round on the real way; `rehearse --shadow` runs it",
+  );
+  where(shadow.command("hold").description("keeps one open until its input ends; then it is wiped"))
+    .option("--like <round>", "the round whose rules it has (default: the event's first)")
+    .option("--prizes <count>", "prizes, worth nothing (default: as many as that round has)")
+    .option("--clear <duration>", "refused when a round opens within this", "10m")
+    .option("--by <name>", "who does it, for the log (default: the user of this machine)")
+    .action(async (options: ShadowHoldOptions) =>
+      (await import("./operate/shadow.ts")).runShadowHold(options),
+    );
+  where(shadow.command("wipe").description("takes away what one that was killed has left"))
+    .addOption(json())
+    .action(async (options: ShadowWipeOptions) =>
+      (await import("./operate/shadow.ts")).runShadowWipe(options),
+    );
 }
 
 function registerProcesses(program: Command): void {

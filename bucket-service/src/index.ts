@@ -45,6 +45,11 @@ export { IdSet } from "./audit/id-set.ts";
 export { answerTable, type AnswerWord } from "./grab/answers.ts";
 export { OFTEN_HEADER, STOCK_HEADER, SECOND_PASS_HEADER, WINDOW_HEADER } from "./doors/http.ts";
 export { AdminError, adminServer, readJson } from "./admin/server.ts";
+export { mysqlFacts, redisFacts, type MysqlFacts, type RedisFacts } from "./provision/store-facts.ts";
+export { verifyPack, type VerifyReport } from "./provision/verify.ts";
+export { shadowPolicy } from "./shadow/host.ts";
+export { shadowRemains, type ShadowRemains } from "./shadow/wipe.ts";
+export { loadPack } from "./provision/load.ts";
 /** What HAProxy's configuration and the SPOP door must agree on. */
 export { spopPolicy } from "./doors/spop/agent.ts";
 export { VARIABLES as SPOP_VARIABLES } from "./doors/spop/ack.ts";

@@ -1,46 +1,25 @@
 import { createServer, type Server } from "node:http";
 import type { Server as NetServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Connection, Pool } from "mysql2/promise";
-import {
-  Unreachable,
-  bucketOfSlot,
-  listenAddress,
-  loadUserTable,
-  slotOf,
-  type Pack,
-} from "@hongbao/preprocess";
-import { rebuildRoutes } from "./admin/rebuild-routes.ts";
+import { Unreachable, listenAddress } from "@hongbao/preprocess";
 import { bucketRoutes } from "./admin/routes.ts";
 import { adminServer } from "./admin/server.ts";
 import { bookMetrics } from "./audit/live.ts";
+import { openCounter } from "./counter.ts";
+import { SpopAgent, type SpopAgentParts } from "./doors/spop/agent.ts";
 import type { Frame } from "./frame.ts";
-import { GrabDesk } from "./doors/grab-desk.ts";
-import { httpDoor } from "./doors/http.ts";
-import { Identity } from "./doors/identity.ts";
-import { SpopAgent } from "./doors/spop/agent.ts";
-import { Admission } from "./grab/admission.ts";
-import { AnswerWriter } from "./grab/answers.ts";
 import { BucketView } from "./grab/bucket-view.ts";
-import { DurableWait, hearCommits } from "./grab/durable-wait.ts";
-import { GrabCore } from "./grab/grab-core.ts";
 import { bucketFence } from "./grab/fence.ts";
-import { UserLimits } from "./grab/limits.ts";
-import { RecentAttempts } from "./grab/recent.ts";
-import { WinsReader } from "./grab/wins.ts";
-import { answerMeter, batchObserver, doorMetrics, httpMeter, viewMetrics } from "./metrics.ts";
-import { mysqlConnection, mysqlPool, mysqlProbe } from "./mysql/connect.ts";
+import type { GrabCore } from "./grab/grab-core.ts";
+import { answerMeter, doorMetrics, viewMetrics } from "./metrics.ts";
+import { mysqlProbe } from "./mysql/connect.ts";
+import { openStores, operatorDesks } from "./parts.ts";
 import { payoutRoutes } from "./payout/admin.ts";
 import { Persist } from "./persist/persist.ts";
-import { ReceiptDesk } from "./receipts/desk.ts";
-import { RebuildDesk } from "./rebuild/desk.ts";
-import { RebuildScripts } from "./rebuild/rebuild-scripts.ts";
 import { connectRedis } from "./redis/connect.ts";
-import { bucketKeys } from "./redis/keys.ts";
-import { BucketStore } from "./redis/scripts.ts";
-import { AckMode, journalCommitted } from "./switches/ack-mode.ts";
-import { RulesKeeper } from "./users/keeper.ts";
-import { UserRules, withRules } from "./users/rules.ts";
+import { shadowOf } from "./shadow/host.ts";
+import { startShadowPersist } from "./shadow/persist.ts";
+import { startShadowService } from "./shadow/service.ts";
 import { whyRoutes } from "./users/why.ts";
 
 export { openFrame, type Frame, type Role } from "./frame.ts";
@@ -64,119 +43,16 @@ export interface RunningPart {
   stop(): Promise<void>;
 }
 
-function roundIds(pack: Pack): number[] {
-  return pack.manifest.rounds.map(({ id }) => id);
-}
-
-function openStores(
-  frame: Frame,
-  options: { multipleStatements?: boolean } = {},
-): {
-  store: BucketStore;
-  pool: Pool;
-  begin: () => Promise<void>;
-  end: () => Promise<void>;
-} {
-  const { bucket, secrets, pack, id } = frame;
-  const event = pack.manifest.event.id;
-  const client = connectRedis(bucket, secrets.redis, { name: id });
-  const pool = mysqlPool(bucket, secrets.mysql, event, options);
-  return {
-    store: new BucketStore(client, bucketKeys(event, bucket.id), roundIds(pack)),
-    pool,
-    // A first attempt that fails is followed by others, as retryStrategy says.
-    begin: () => client.connect().catch(() => undefined),
-    end: async () => {
-      client.disconnect();
-      await pool.end().catch(() => undefined);
-    },
-  };
-}
-
-/** What any process of a bucket does for operators after a loss. */
-function operatorDesks(frame: Frame, store: BucketStore, pool: Pool, view: BucketView): OperatorDesks {
-  const { bucket, secrets, pack, logger } = frame;
-  const scripts = new RebuildScripts(store, roundIds(pack));
-  const connect = (): Promise<Connection> => mysqlConnection(bucket, secrets.mysql, pack.manifest.event.id);
-  const desk = new RebuildDesk({ pack, pool, scripts }, connect, (step) => logger.warn({ step }, "rebuild"));
-  const receipts = new ReceiptDesk({ pool, scripts, pack, bucket: bucket.id, secrets: secrets.receipt });
-  receipts.start((wins) => logger.warn({ wins }, "finished restorations that had been broken off"));
-  const routes = rebuildRoutes({
-    desk,
-    receipts,
-    rounds: roundIds(pack),
-    bucket: bucket.id,
-    seq: () => view.seq,
-  });
-  return { scripts, receipts, routes };
-}
-
-interface OperatorDesks {
-  scripts: RebuildScripts;
-  receipts: ReceiptDesk;
-  routes: ReturnType<typeof rebuildRoutes>;
-}
-
 /** Starts a service process: both doors, grab core, admin port. Resolves when the doors listen. */
 export async function startService(
   frame: Frame,
   place: { http: string; spop: string; admin: string },
 ): Promise<RunningPart> {
-  const { bucket, secrets, pack, logger, registry, topology, switches } = frame;
-  const { manifest } = pack;
-  const { store, pool, begin, end } = openStores(frame);
-  const users = loadUserTable(pack, bucket.id);
-  const rules = new UserRules();
-  const keeper = new RulesKeeper(rules, pool);
-  const recent = new RecentAttempts();
-  const view = new BucketView(
-    store,
-    bucketFence({ pool, store, packDigest: pack.digest, rounds: pack.manifest.rounds.length }),
-  );
-  const durable = new DurableWait(store.client, store.keys.journal);
-  const ack = new AckMode({
-    switches,
-    event: manifest.event.ack,
-    committed: () => journalCommitted(store, durable),
-    hear: () =>
-      hearCommits(
-        connectRedis(bucket, secrets.redis, { name: `${frame.id}-commits`, blocking: true }),
-        store.keys.committed,
-        durable,
-      ),
-  });
-  const probe = mysqlProbe(pool, (up) => durable.setMysqlUp(up));
-  const writer = new AnswerWriter(pack, bucket.id, secrets.receipt[0]!);
-  const slots = bucketOfSlot(topology);
-  const own = topology.buckets.indexOf(bucket);
-  const limits = new UserLimits(() => switches.current.limitUser);
-  const core = new GrabCore({
-    store,
-    view,
-    users: withRules(users, rules),
-    rounds: manifest.rounds,
-    journalMax: manifest.event.journalMax,
-    durable,
-    ack,
-    switches,
-    ownsUser: (user) => slots[slotOf(user)] === own,
-    limits,
-    admission: new Admission({ word: () => switches.current.shed }),
-    observe: batchObserver(registry),
-  });
-  const wins = new WinsReader({
-    store,
-    pool,
-    rounds: manifest.rounds,
-    ack: () => ack.state,
-    redisTrusted: () => view.trust === "ok",
-    mysqlUp: probe.up,
-  });
-  const operators = operatorDesks(frame, store, pool, view);
-  const onError = (error: unknown, about: object = {}): void =>
-    logger.error({ err: error, ...about }, "a request failed");
-  const onAnswer = httpMeter(registry);
-  const opensAtMs = (round: number): number | null => view.round(round)?.opensAtMs ?? null;
+  const { bucket, secrets, pack, logger, registry, switches } = frame;
+  const counter = openCounter(frame);
+  const { store, pool, users, rules, keeper, recent, view, core, wins, operators } = counter;
+  const shadow = shadowOf(frame, view, startShadowService);
+  const onError = (error: unknown): void => logger.error({ err: error }, "a request failed");
   const door = createServer(
     {
       keepAliveTimeout: doorPolicy.keepAliveTimeoutMs,
@@ -184,32 +60,17 @@ export async function startService(
       requestTimeout: doorPolicy.requestTimeoutMs,
       connectionsCheckingInterval: doorPolicy.timeoutTickMs,
     },
-    httpDoor({
-      core,
-      writer,
-      identity: new Identity(secrets.token),
-      limits,
-      wins,
-      isDenied: (user, round) => rules.denies(user, round),
-      recent,
-      receipts: {
-        take: (list, user) => operators.receipts.take(list, user),
-        ready: () => view.trust === "ok",
-      },
-      opensAtMs,
-      ...(onAnswer === undefined ? {} : { onAnswer }),
-      onError,
-    }),
+    shadow.listener(counter.listener),
   );
-  const desk = new GrabDesk({ core, writer, opensAtMs, recent, onError });
-  const agent = spopAgent(frame, desk, core);
+  const agent = spopAgent(frame, shadow.desk(counter.desk), core);
   let draining = false;
   const admin = adminServer({
     operatorSecret: secrets.operator,
     registry,
     ready: () => ({ ready: !draining, why: "draining" }),
     routes: (router) => {
-      bucketRoutes({ frame, roles: ["grab"], store, pool, view, mysqlUp: probe.up })(router);
+      bucketRoutes({ frame, roles: ["grab"], store, pool, view, mysqlUp: counter.mysqlUp })(router);
+      shadow.routes(router);
       payoutRoutes({ pool, pack, bucket: bucket.id })(router);
       keeper.routes()(router);
       frame.switchKeeper.routes()(router);
@@ -218,13 +79,12 @@ export async function startService(
         router,
       );
     },
+    shadow: () => shadow.router,
     onError,
   });
-  viewMetrics(frame, view, probe.up);
+  viewMetrics(frame, view, counter.mysqlUp);
   doorMetrics(registry, door, agent);
-  await Promise.all([begin(), keeper.start()]);
-  await view.refresh();
-  void view.run();
+  await counter.begin();
   await listen(door, place.http);
   await listen(agent.server, place.spop);
   await listen(admin, place.admin);
@@ -241,19 +101,18 @@ export async function startService(
       await agent.stop(doorPolicy.finishMsMax);
       await close(door);
       await close(admin);
-      core.stop();
-      keeper.stop();
-      operators.receipts.stop();
-      view.stop();
-      probe.stop();
-      ack.stop();
+      await shadow.drop("the process ends");
+      await counter.end();
       switches.stop();
-      await end();
     },
   };
 }
 
-function spopAgent({ secrets, logger, registry }: Frame, desk: GrabDesk, core: GrabCore): SpopAgent {
+function spopAgent(
+  { secrets, logger, registry }: Frame,
+  desk: SpopAgentParts["desk"],
+  core: GrabCore,
+): SpopAgent {
   return new SpopAgent({
     desk,
     secrets: secrets.spop,
@@ -279,6 +138,7 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
   const batchSeconds = registry.histogram("persist_batch_seconds").with({});
   const failures = registry.counter("persist_failures_total").with({});
   const operators = operatorDesks(frame, store, pool, view);
+  const shadow = shadowOf(frame, view, (inner) => startShadowPersist(inner, place.id));
   const persist = new Persist({
     reader,
     store,
@@ -315,11 +175,13 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
     ready: () => ({ ready: true, why: "" }),
     routes: (router) => {
       bucketRoutes({ frame, roles: ["persist"], store, pool, view, mysqlUp: probe.up })(router);
+      shadow.routes(router);
       payoutRoutes({ pool, pack, bucket: bucket.id })(router);
       frame.switchKeeper.routes()(router);
       operators.routes(router);
       whyRoutes({ bucket: bucket.id, id: frame.id, pack, pool, switches: frame.switches })(router);
     },
+    shadow: () => shadow.router,
     onError: (error) => logger.error({ err: error }, "an admin request failed"),
   });
   viewMetrics(frame, view, probe.up);
@@ -333,6 +195,7 @@ export async function startPersist(frame: Frame, place: { id: string; admin: str
   logger.info({ admin: place.admin }, "ready");
   return {
     async stop() {
+      await shadow.drop("the process ends");
       persist.stop();
       await Promise.race([running, sleep(doorPolicy.finishMsMax, undefined, { ref: false })]);
       await close(admin);

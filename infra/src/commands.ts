@@ -28,7 +28,7 @@ export interface UpCommandOptions extends StateOption {
 }
 
 export interface RehearseCommandOptions extends StateOption {
-  users: string;
+  users?: string;
   round?: string;
   connections?: string;
   threads?: string;
@@ -36,6 +36,11 @@ export interface RehearseCommandOptions extends StateOption {
   spread?: string;
   wait?: string;
   verify: boolean;
+  shadow?: boolean;
+  like?: string;
+  prizes?: string;
+  clear?: string;
+  wipe?: boolean;
   json?: boolean;
   topology?: string;
 }
@@ -70,7 +75,7 @@ export function register(program: Command): void {
   program
     .command("rehearse")
     .description("real load (wrk) through the balancer: users grab in a round's opening; ends with the audit")
-    .requiredOption("--users <n>", "the first so many of the user list")
+    .option("--users <n>", "the first so many of the user list")
     .option("--round <id>", "the round (default: the open one, else the next)")
     .option("--connections <n>", "connections to the balancer (default: 128)")
     .option("--threads <n>", "threads of wrk (default: 2, or the processors if fewer)")
@@ -80,6 +85,14 @@ export function register(program: Command): void {
       "people instead of wrk: each presses once in so long, and retries as the page does",
     )
     .option("--wait <seconds>", "wait for the opening at most so long (default: 900)")
+    .option(
+      "--shadow",
+      "against a round of its own that cannot pay, wiped afterwards; no real one is touched",
+    )
+    .option("--like <round>", "with --shadow: the round whose rules it has (default: the event's first)")
+    .option("--prizes <n>", "with --shadow: prizes (default: as many as that round has)")
+    .option("--clear <duration>", "with --shadow: refused when a round opens within this (default: 10m)")
+    .option("--wipe", "only take away what a shadow that was killed has left")
     .option("--no-verify", "do not ask everybody's result at the end")
     .option("--json", "one JSON document on stdout")
     .option("--topology <file>", "topology file (default: $HONGBAO_TOPOLOGY, then the running cluster's)")

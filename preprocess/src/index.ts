@@ -26,4 +26,5 @@ export * from "./generate.ts";
 export * from "./fair.ts";
 export * from "./pack.ts";
 export * from "./user-table.ts";
+export * from "./shadow.ts";
 export * from "./aws/index.ts";

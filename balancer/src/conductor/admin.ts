@@ -9,6 +9,7 @@ import { targetOf } from "./decide-moves.ts";
 import { closeNow, move, openNow, parseMoment, reveal, rollOver, type Wish } from "./requests.ts";
 import type { RoundRecord, Transfer } from "./records.ts";
 import type { Site } from "./site.ts";
+import type { ShadowDesk } from "./shadow.ts";
 import type { SwitchDesk } from "./switches.ts";
 import type { UserRulesDesk } from "./user-rules.ts";
 
@@ -77,11 +78,13 @@ const LOG_MAX = 10_000;
 
 export interface AdminRoutesParts {
   id: string;
+  packDigest: string;
   conductor: Conductor;
   buckets: BucketWatch[];
   site: () => Site | null;
   users: UserRulesDesk;
   switches: SwitchDesk;
+  shadow?: ShadowDesk;
 }
 
 export function conductorRoutes(parts: AdminRoutesParts): (router: Router) => void {
@@ -98,8 +101,10 @@ export function conductorRoutes(parts: AdminRoutesParts): (router: Router) => vo
         const { as: id, switches: v, rate } = word;
         parts.switches.heard({ id, v: v < 0 ? null : v, requestsPerS: rate });
       }
-      context.body = { ...news, switches: parts.switches.set };
+      const shadow = parts.shadow?.news() ?? null;
+      context.body = { ...news, switches: parts.switches.set, ...(shadow === null ? {} : { shadow }) };
     });
+    parts.shadow?.routes(router);
     for (const action of ["open", "close", "move", "rollover"] as const) {
       router.post(`/rounds/:round/${action}`, async (context) => {
         const round = Number(context.params["round"]);
@@ -225,20 +230,24 @@ async function order(
 
 function controllerState({
   id,
+  packDigest,
   conductor,
   buckets,
   site,
   switches,
+  shadow,
 }: AdminRoutesParts): Record<string, unknown> {
   const world = conductor.world();
   return {
     id,
     event: conductor.event,
+    packDigest,
     leading: conductor.lease.leading,
     store: conductor.storeWorks ? "ok" : "down",
     epoch: conductor.epoch,
     nowMs: world.nowMs === null ? null : Math.round(world.nowMs),
     serving: site()?.serving ?? false,
+    rehearsal: shadow?.rounds[0] ?? null,
     buckets: world.buckets.map((seen, index) => ({
       id: seen.id,
       reachable: seen.reachable,

@@ -33,7 +33,8 @@ import { targetsPage } from "./targets-page.ts";
 import type { ObedientProcess } from "./pushed-set.ts";
 import { startS3Site } from "./s3-site.ts";
 import { buildSite } from "./site-files.ts";
-import { siteHandler, startSite, type Site } from "./site.ts";
+import { siteHandler, startSite, type Site, type SiteNews } from "./site.ts";
+import { ShadowDesk } from "./shadow.ts";
 import { SwitchDesk } from "./switches.ts";
 import { UserRulesDesk } from "./user-rules.ts";
 
@@ -66,7 +67,7 @@ export async function startController(options: ControllerOptions): Promise<{ sto
   const registry = createRegistry({ labels: { role: "controller", id: place.id } });
   const logger = createLogger({ role: "controller", id: place.id }, { registry });
   const services = new FoundServices(topology.buckets, topology.balancer);
-  const { conductor, buckets, users, switches, tellDesks } = await makeConductor(
+  const { packDigest, conductor, buckets, users, switches, shadow, tellDesks } = await makeConductor(
     topology,
     place.id,
     operator,
@@ -86,19 +87,35 @@ export async function startController(options: ControllerOptions): Promise<{ sto
       adminPages()(router);
       targetsPage(topology, services)(router);
     },
-    routes: conductorRoutes({ id: place.id, conductor, buckets, site: () => site, users, switches }),
+    routes: conductorRoutes({
+      id: place.id,
+      packDigest,
+      conductor,
+      buckets,
+      site: () => site,
+      users,
+      switches,
+      shadow,
+    }),
+    shadow: () => shadow.router,
     onError: (error) => {
       // What a caller is told is the caller's matter.
       if (!(error instanceof AdminError)) logger.error({ err: error }, "an admin request failed");
     },
   });
   await listenOn(admin, place.admin);
+  // A rehearsal has a start file, and does not stand in the schedule: nobody is to be called by it.
+  const news: SiteNews = {
+    roundsJson: () => conductor.roundsJson(),
+    startFile: (round) => conductor.startFile(round) ?? shadow.startFile(round),
+    nowMs: () => conductor.nowMs(),
+  };
   conductor.start();
   users.start();
   switches.start();
   if (!siteIsElsewhere(topology.balancer.site)) {
     const address = new URL(topology.balancer.site);
-    const handler = siteHandler(buildSite(), conductor);
+    const handler = siteHandler(buildSite(), news);
     const where = `${address.hostname}:${address.port === "" ? 80 : address.port}`;
     site = startSite(where, handler, () => logger.info({ site: where }, "serving the site"));
   }
@@ -108,8 +125,8 @@ export async function startController(options: ControllerOptions): Promise<{ sto
       ? null
       : startS3Site({
           url: publish,
-          rounds: conductor.roundIds,
-          news: conductor,
+          rounds: () => [...conductor.roundIds, ...shadow.rounds],
+          news,
           isLeading: () => conductor.lease.leading,
           onTrouble: (error) => logger.error({ err: error }, "publishing failed; it is tried again"),
         });
@@ -121,6 +138,7 @@ export async function startController(options: ControllerOptions): Promise<{ sto
       await site?.stop();
       await users.stop();
       await switches.stop();
+      await shadow.stop();
       await conductor.stop();
       await closeServer(admin);
     },
@@ -135,10 +153,12 @@ async function makeConductor(
   registry: Registry,
   services: FoundServices,
 ): Promise<{
+  packDigest: string;
   conductor: Conductor;
   buckets: BucketWatch[];
   users: UserRulesDesk;
   switches: SwitchDesk;
+  shadow: ShadowDesk;
   /** Services came or went. */
   tellDesks: () => void;
 }> {
@@ -238,7 +258,16 @@ async function makeConductor(
       ),
     );
   };
-  return { conductor, buckets, users, switches, tellDesks };
+  const shadow = new ShadowDesk({
+    id,
+    pack,
+    store,
+    buckets: () => topology.buckets.map((bucket) => ({ id: bucket.id, admins: adminsOf(bucket, services) })),
+    operatorSecret,
+    conductor,
+    logger,
+  });
+  return { packDigest: digest, conductor, buckets, users, switches, shadow, tellDesks };
 }
 
 const AROUND_MS = 3_600_000;

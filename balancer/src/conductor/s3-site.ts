@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { askS3, keyUnder, s3Place, s3Trouble } from "@hongbao/preprocess";
+import { deleteS3 } from "../control/clear.ts";
 import type { SiteNews } from "./site.ts";
 
 const LOOK_MS = 200;
@@ -13,7 +14,8 @@ const PUT_MS_MAX = 2_000;
 export interface S3SiteParts {
   /** `s3://bucket/prefix` */
   url: string;
-  rounds: readonly number[];
+  /** At this moment: a rehearsal has one of its own. */
+  rounds: () => readonly number[];
   news: SiteNews;
   isLeading: () => boolean;
   onTrouble: (error: unknown) => void;
@@ -44,12 +46,20 @@ async function publish(
 ): Promise<void> {
   const files: [string, string, string | null][] = [
     ["rounds.json", "application/json; charset=utf-8", news.roundsJson()],
-    ...rounds.map((round): [string, string, string | null] => [
+    ...rounds().map((round): [string, string, string | null] => [
       `start/${round}.js`,
       "text/javascript; charset=utf-8",
       news.startFile(round),
     ]),
   ];
+  const wanted = new Set(files.map(([name]) => name));
+  // The start file of a rehearsal that is over.
+  for (const name of sent.keys()) {
+    if (wanted.has(name)) continue;
+    const place = s3Place(url);
+    await deleteS3(place.bucket, keyUnder(place, name));
+    sent.delete(name);
+  }
   await Promise.all(
     files.map(async ([name, type, text]) => {
       if (text === null) return;

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { KNOWN, KNOWN_SWITCHES, readIfThere, writeWhole } from "./files.ts";
 import { MAPS, mapText, pushedMaps } from "./maps.ts";
 import type { BalancerNews, KnownRounds } from "./news.ts";
-import { mergeNews, readKnown, readNews, roundsView } from "./news.ts";
+import { mergeNews, mergeShadow, readKnown, readNews, roundsView, withShadow } from "./news.ts";
 import type { Runtime } from "./runtime.ts";
 import { reconcileMap, reconcileVariables, requestRate } from "./runtime.ts";
 import {
@@ -64,6 +64,8 @@ export class Feed {
   #plan: FeedPlan;
   #known: KnownRounds | null;
   #switches: KnownSwitches | null;
+  /** Of a rehearsal; only ever what was heard just now. */
+  #shadow: KnownRounds | null = null;
   /** The version of the switches that HAProxy obeys; -1: not known. */
   #obeyed = -1;
   #requestsPerS = 0;
@@ -142,8 +144,8 @@ export class Feed {
         this.#merge();
         this.#firstWord?.();
       }
-      // The time of a setting may be over, whoever answers.
-      else this.#writeFiles();
+      // The time of a setting, or of a rehearsal, may be over, whoever answers.
+      else this.#merge();
       await this.#push();
       const restMs = Math.max(0, PULL_MS - (performance.now() - began));
       await sleep(restMs, undefined, { signal }).catch(() => undefined);
@@ -168,13 +170,15 @@ export class Feed {
     const sinceMs = performance.now() - FRESH_MS;
     const fresh = this.#voices.flatMap(({ news, atMs }) => (news !== null && atMs >= sinceMs ? [news] : []));
     this.#known = mergeNews(this.#known, fresh, this.#parts.plan.event);
+    this.#shadow = mergeShadow(this.#shadow, fresh);
     this.#switches = mergeSwitches(this.#switches, fresh, this.#parts.plan.event);
     this.#writeFiles();
   }
 
   #maps(): { maps: ReturnType<typeof pushedMaps>; places: Map<string, string>; variables: SwitchVariables } {
     const { word, places, variables } = this.#view();
-    return { maps: pushedMaps(roundsView(this.#known, this.#plan.rounds, word)), places, variables };
+    const view = withShadow(roundsView(this.#known, this.#plan.rounds, word), this.#shadow, word);
+    return { maps: pushedMaps(view), places, variables };
   }
 
   /** Where something is to be changed; then HAProxy is told at once, too. */

@@ -5,11 +5,11 @@
  * controller that was frozen, or answers late, cannot end a round again to which stock has come since. While no
  * controller answers, the last word stands.
  */
-import { switchSetSchema } from "@hongbao/preprocess";
+import { SHADOW_EVENT, switchSetSchema } from "@hongbao/preprocess";
 import { z } from "zod";
 import type { RoundsView, RoundWord } from "./maps.ts";
 
-const newsSchema = z.object({
+const fields = {
   event: z.string(),
   /** Names one control store: another one means that the event was loaded anew, and nothing known before counts. */
   epoch: z.string(),
@@ -21,8 +21,14 @@ const newsSchema = z.object({
       stocks: z.record(z.string(), z.int().min(0)),
     }),
   ),
+};
+
+const newsSchema = z.object({
+  ...fields,
   /** A set that this balancer does not understand must not keep it from the rest. */
   switches: switchSetSchema.optional().catch(undefined),
+  /** Of a rehearsal, while there is one: the same news of its own event. */
+  shadow: z.object(fields).optional().catch(undefined),
 });
 
 /** The answer of a controller's `GET /admin/balancer`. */
@@ -51,6 +57,25 @@ export function readKnown(text: string, event: string | null): KnownRounds | nul
   } catch {
     return null;
   }
+}
+
+/**
+ * The rehearsal's round, as those controllers tell it that were heard just now; null when none does. It is never kept on disk: a
+ * HAProxy that starts is told again.
+ */
+export function mergeShadow(known: KnownRounds | null, answers: BalancerNews[]): KnownRounds | null {
+  const told = answers.flatMap(({ shadow }) => shadow ?? []);
+  return told.length === 0 ? null : mergeNews(known, told, SHADOW_EVENT);
+}
+
+/** A view with the rehearsal's rounds beside the event's, which they never replace. */
+export function withShadow(view: RoundsView, shadow: KnownRounds | null, live: RoundWord): RoundsView {
+  for (const { id, over, stocks } of shadow?.rounds ?? []) {
+    if (view.rounds.has(id)) continue;
+    view.rounds.set(id, over ? "over" : live);
+    for (const [bucket, stock] of Object.entries(stocks)) view.stocks.set(`${id}/${bucket}`, stock);
+  }
+  return view;
 }
 
 function withoutKnown({ id, over, stocks }: BalancerNews["rounds"][number]): KnownRounds["rounds"][number] {

@@ -12,6 +12,7 @@ import {
   MANIFEST,
   readSecrets,
   readTopology,
+  sha256Hex,
   type PackManifest,
   type Topology,
 } from "@hongbao/preprocess";
@@ -67,8 +68,7 @@ export async function startBalancer(options: RunOptions): Promise<RunningBalance
   const registry = createRegistry({ labels: { role: "balancer", id: topology.balancer.listen } });
   const logger = createLogger({ role: "balancer", id: topology.balancer.listen }, { registry });
   mkdirSync(join(dir, "maps"), { recursive: true, mode: 0o700 });
-  /** The topology that HAProxy runs with. */
-  const used = { topology };
+  const used: Used = { topology, packDigest: packDigestOf(topology.pack) };
   const finder: Finder = new Finder({
     dir,
     topology,
@@ -102,7 +102,17 @@ export async function startBalancer(options: RunOptions): Promise<RunningBalance
   });
   writeFiles(dir, topology, found, CONFIG, feed.variables);
   const reload = reloader({ path, dir, chosen: found, used, master, feed, registry, logger });
-  const admin = await startAdmin({ topology, operator, finder, master, feed, registry, logger, reload });
+  const admin = await startAdmin({
+    topology,
+    used,
+    operator,
+    finder,
+    master,
+    feed,
+    registry,
+    logger,
+    reload,
+  });
   try {
     await feed.start();
     await master.start();
@@ -158,6 +168,18 @@ export function readManifest(pack: string): PackManifest | null {
   } catch {
     throw new BadInput(`${path}: is damaged: found no JSON`);
   }
+}
+
+/** What HAProxy runs with. */
+interface Used {
+  topology: Topology;
+  /** Null: there was no pack. */
+  packDigest: string | null;
+}
+
+function packDigestOf(pack: string): string | null {
+  const path = join(pack, MANIFEST);
+  return existsSync(path) ? sha256Hex(readFileSync(path)) : null;
 }
 
 function planOf({ pack, buckets }: Topology): FeedPlan {
@@ -236,7 +258,7 @@ function reloader(parts: {
   path: string;
   dir: string;
   chosen: Choice;
-  used: { topology: Topology };
+  used: Used;
   master: Master;
   feed: Feed;
   registry: Registry;
@@ -254,6 +276,7 @@ function reloader(parts: {
       feed.setPlan(planOf(topology));
       renameSync(join(dir, CONFIG_DRAFT), join(dir, CONFIG));
       used.topology = topology;
+      used.packDigest = packDigestOf(topology.pack);
       await master.reload(keys);
       reloads.inc({ outcome: "done" });
       logger.info({ pid: master.pid }, "reloaded");
@@ -272,6 +295,7 @@ function reloader(parts: {
 
 async function startAdmin(parts: {
   topology: Topology;
+  used: Used;
   operator: string;
   finder: Finder;
   master: Master;
@@ -280,7 +304,7 @@ async function startAdmin(parts: {
   logger: Logger;
   reload: () => Promise<void>;
 }): Promise<Server> {
-  const { topology, operator, finder, master, feed, registry, logger, reload } = parts;
+  const { topology, used, operator, finder, master, feed, registry, logger, reload } = parts;
   registry.onCollect(() => {
     if (Number.isFinite(feed.ageMs)) registry.gauge("balancer_sync_age_seconds").set({}, feed.ageMs / 1000);
     const expiresAt = topology.balancer.tls ? certificateExpiry(topology.balancer.tls.cert) : null;
@@ -305,6 +329,7 @@ async function startAdmin(parts: {
           pid: master.pid,
           state: master.running ? "running" : "down",
           url: topology.balancer.url,
+          packDigest: used.packDigest,
           heardMsAgo,
           known: feed.known,
           switches: feed.switches?.set ?? null,

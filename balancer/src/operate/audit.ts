@@ -1,5 +1,6 @@
 /** `hongbao audit`: the books of all buckets, added up. */
 import {
+  BadInput,
   CheckFailed,
   findTopology,
   formatMoney,
@@ -8,9 +9,12 @@ import {
   printJson,
   readSecrets,
   readTopology,
+  shadowPack,
+  shadowSpecSchema,
   table,
   type Pack,
   type Secrets,
+  type ShadowSpec,
   type Topology,
 } from "@hongbao/preprocess";
 import {
@@ -27,6 +31,8 @@ export interface AuditOptions {
   topology?: string;
   state?: string;
   json?: boolean;
+  /** The books of a rehearsal that is held, by its spec (JSON). */
+  shadow?: string;
 }
 
 export const FIGURES = [
@@ -185,12 +191,21 @@ export async function auditAll(parts: {
   return sumAudits(audits, pack.manifest, lateLoans);
 }
 
+function readSpec(text: string): ShadowSpec {
+  try {
+    return shadowSpecSchema.parse(JSON.parse(text));
+  } catch {
+    throw new BadInput(`--shadow: found ${text.slice(0, 60)}, expected what \`shadow hold\` tells`);
+  }
+}
+
 /** Runs the audit on every bucket and tells it. Throws CheckFailed with violations, Unreachable without a store. */
 export async function runAudit(options: AuditOptions): Promise<void> {
   const topology = readTopology(findTopology(options.topology, options.state));
   const secrets = readSecrets(topology, ["redis", "mysql"]);
   const pack = openPack(topology.pack, { verify: true });
-  const report = await auditAll({ topology, secrets, pack });
+  const audited = options.shadow === undefined ? pack : shadowPack(pack, readSpec(options.shadow));
+  const report = await auditAll({ topology, secrets, pack: audited });
   pack.close();
   if (options.json) printJson(report);
   else tell(report, pack.manifest.event.currency);

@@ -51,6 +51,8 @@ const stateSchema = z.object({
   store: z.enum(["ok", "down"]),
   nowMs: z.number().nullable(),
   serving: z.boolean(),
+  /** The round under which a rehearsal is asked for, while there is one. */
+  rehearsal: z.number().nullish(),
   buckets: z.array(
     z.object({
       id: z.string(),

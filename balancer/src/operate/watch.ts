@@ -120,6 +120,9 @@ export function watchLines(sight: Sight): string[] {
   return [
     `event ${state.event}   ${state.nowMs === null ? "time unknown: no bucket within reach" : new Date(state.nowMs).toISOString()}`,
     head,
+    ...(state.rehearsal
+      ? [`a REHEARSAL is on (round ${state.rehearsal}): it pays nobody, and ends before a real opening`]
+      : []),
     ...state.balancers.flatMap(({ id, v }) => (v === null ? [`HAProxy ${id} is not heard`] : [])),
     `traffic: ${perS(state.balancers.reduce((sum, { requestsPerS }) => sum + requestsPerS, 0))} requests/s at HAProxy, ${perS(sight.winsPerS)} wins/s`,
     ...table(buckets).split("\n"),

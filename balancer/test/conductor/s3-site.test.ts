@@ -6,11 +6,12 @@ import { eventually } from "../haproxy/harness.ts";
 t.test("who leads publishes the schedule and the start files, again when something changed", async (t) => {
   const fake = await startFakeAws(t);
   let leading = false;
+  let rounds = [1, 2];
   let key: string | null = null;
   const troubles: unknown[] = [];
   const site = startS3Site({
     url: "s3://site-bucket",
-    rounds: [1, 2],
+    rounds: () => rounds,
     news: {
       roundsJson: () => '{"rounds":[]}',
       startFile: (round) =>
@@ -34,4 +35,7 @@ t.test("who leads publishes the schedule and the start files, again when somethi
   await eventually(() => troubles.length > 0);
   fake.mishap = () => null;
   await eventually(() => fake.objects.get("start/1.js")!.body.toString().includes("another"));
+  rounds = [];
+  await eventually(() => !fake.objects.has("start/1.js"));
+  t.ok(fake.objects.has("rounds.json"), "of a round that is no more only its own file goes");
 });

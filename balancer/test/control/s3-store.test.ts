@@ -1,5 +1,6 @@
 import t from "tap";
 import { startFakeAws, type Mishap } from "../../../preprocess/test/aws/fake-aws.ts";
+import { clearControlStore } from "../../src/control/clear.ts";
 import { openControlStore } from "../../src/control/open.ts";
 import { openS3Store } from "../../src/control/s3-store.ts";
 import { controlStoreContract } from "./contract.ts";
@@ -81,3 +82,15 @@ t.test(
     await t.rejects(openControlStore("s3://control-bucket/x"), { exitCode: 3, message: /403/ });
   },
 );
+
+t.test("what a rehearsal wrote is taken away, and nothing else, though S3 has no time", async (t) => {
+  const place = fresh();
+  const store = await openControlStore(place);
+  for (const name of ["gone/1", "gone/in/2", "gone/3", "gone/4", "goneby/5", "kept"])
+    await store.put(name, "x");
+  let asked = 0;
+  fake.mishap = () => ((asked += 1) % 3 === 1 ? "slow-down" : null);
+  await clearControlStore(place, "gone");
+  fake.mishap = () => null;
+  t.same(await store.list(""), ["goneby/5", "kept"]);
+});

@@ -1,10 +1,13 @@
 import fc from "fast-check";
 import t from "tap";
+import { SHADOW_EVENT } from "@hongbao/preprocess";
 import {
   mergeNews,
+  mergeShadow,
   readKnown,
   readNews,
   roundsView,
+  withShadow,
   type BalancerNews,
   type KnownRounds,
 } from "../../src/haproxy/news.ts";
@@ -140,3 +143,31 @@ t.test("what HAProxy is told: the pack's rounds, others never; everything while 
   t.same([...roundsView(known, null).rounds.keys()], [1, 7]);
   t.end();
 });
+
+t.test(
+  "a rehearsal's round is there while somebody tells of it, beside the event's and never in their place",
+  (t) => {
+    const shadow = { ...news([[99, false, { b0: 3 }]]), event: SHADOW_EVENT, epoch: "s" };
+    const own = news([[1, false, { b0: 1 }]]);
+    const known = mergeShadow(null, [{ ...own, shadow }]);
+    const view = withShadow(roundsView(mergeNews(null, [own], "e"), [1]), known, "live");
+    t.same([...view.rounds.keys()], [1, 99]);
+    t.equal(view.stocks.get("99/b0"), 3);
+    t.equal(mergeShadow(known, [own]), null, "nobody tells of it any more");
+    t.equal(mergeShadow(known, []), null, "nobody is heard");
+    t.equal(
+      mergeShadow(null, [{ ...own, shadow: { ...shadow, event: "e" } }]),
+      null,
+      "of another name it is none",
+    );
+    const clash = mergeShadow(null, [
+      { ...own, shadow: { ...shadow, rounds: [{ ...shadow.rounds[0]!, id: 1, over: true }] } },
+    ]);
+    t.equal(
+      withShadow(roundsView(null, [1]), clash, "live").rounds.get(1),
+      "live",
+      "the event's round stays as it is",
+    );
+    t.end();
+  },
+);

@@ -16,6 +16,8 @@ export interface AdminParts {
   pages?: (router: Router) => void;
   /** The operator's routes; the secret has been checked when they run. */
   routes?: (router: Router) => void;
+  /** The operator's routes of a rehearsal, under /shadow/admin; null while there is none. */
+  shadow?: () => Router | null;
   onError?: (error: unknown) => void;
 }
 
@@ -58,6 +60,11 @@ export function adminServer(parts: AdminParts): Server {
     }
   });
   app.use(guarded.routes());
+  app.use(async (context, next) => {
+    const routes = parts.shadow?.()?.routes();
+    if (routes === undefined) await next();
+    else await routes(context as Parameters<typeof routes>[0], next);
+  });
   // eslint-disable-next-line @typescript-eslint/no-misused-promises -- Koa's callback answers by itself and never rejects.
   return createServer(app.callback());
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Pool, PoolConnection } from "mysql2/promise";
-import type { Pack } from "@hongbao/preprocess";
+import { BadInput, SHADOW_EVENT, type Pack } from "@hongbao/preprocess";
 import { databaseName, mysqlErrorCode } from "../mysql/connect.ts";
 import { deleteFeed, sweep, takeFeed } from "../mysql/payout-feed.ts";
 import {
@@ -57,6 +57,9 @@ export class Payout {
 
   constructor(parts: PayoutParts) {
     this.#parts = parts;
+    // A rehearsal's wins are worth nothing and are nobody's money, whoever starts this with them.
+    if (parts.pack.manifest.event.id === SHADOW_EVENT)
+      throw new BadInput("payout: found the pack of a rehearsal, which is never paid");
     this.#policy = { ...payoutPolicy, ...parts.policy };
     this.#orderOf = orderMaker(parts.pack);
     this.#knowledge = new Knowledge(parts.pack, parts.bucket);

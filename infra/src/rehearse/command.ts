@@ -14,6 +14,7 @@ import { ensurePackages } from "../install/packages.ts";
 import { wholeOption } from "../options.ts";
 import { CONNECTIONS, DURATION_SECONDS, loadThreads } from "./options.ts";
 import { rehearse, type RehearseReport } from "./rehearse.ts";
+import { checkShadowOptions, holdShadow, wipeShadow, type HeldShadow } from "./shadow.ts";
 import { reportText } from "./text.ts";
 
 const USERS_MAX = 10_000_000;
@@ -25,6 +26,8 @@ const SPREAD_SECONDS_MAX = 3_600;
 const PEOPLE_MAX = 200_000;
 
 export async function runRehearse(options: RehearseCommandOptions): Promise<void> {
+  if (options.wipe) return wipeShadow(options);
+  checkShadowOptions(options);
   const users = wholeOption("--users", options.users, 1, USERS_MAX)!;
   const round = wholeOption("--round", options.round, 1, 99);
   const threads = wholeOption("--threads", options.threads, 1, THREADS_MAX) ?? loadThreads();
@@ -38,11 +41,14 @@ export async function runRehearse(options: RehearseCommandOptions): Promise<void
   const topology = readTopology(findTopology(options.topology, options.state));
   if (spreadSeconds === undefined) await ensurePackages(["wrk"]);
   say(`Load on ${topology.balancer.url} (${topology.path})`);
+  let shadow: HeldShadow | null = null;
   const stop = new AbortController();
   const release = onStopSignals(stop, () => process.exit(130));
   try {
+    shadow = options.shadow ? await holdShadow(topology, options) : null;
     const report = await rehearse({
       topology,
+      ...(shadow === null ? {} : { shadow }),
       users,
       ...(round === undefined ? {} : { round }),
       ...(spreadSeconds === undefined ? {} : { spreadSeconds }),
@@ -58,6 +64,7 @@ export async function runRehearse(options: RehearseCommandOptions): Promise<void
     else print(reportText(report));
     judge(report);
   } finally {
+    await shadow?.end();
     release();
   }
 }

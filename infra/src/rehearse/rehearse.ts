@@ -24,8 +24,12 @@ import {
 } from "./figures.ts";
 import { People } from "./people.ts";
 import { Sampler, type SampledUser, type Samples } from "./sampler.ts";
+import type { HeldShadow } from "./shadow.ts";
 import { waitForKey } from "./start-file.ts";
 import { NO_WRK, runWrk, STEP_MS, type WrkFigures } from "./wrk.ts";
+
+/** What is asked of a round. */
+export type RehearsedRound = Pick<PublishedRound, "id" | "kind" | "perUser" | "opensAt">;
 
 export interface RehearseOptions {
   topology: Topology;
@@ -41,6 +45,8 @@ export interface RehearseOptions {
   verify: boolean;
   /** People instead of wrk: each presses at a moment of so many seconds, and asks again as the page does. */
   spreadSeconds?: number;
+  /** A rehearsal's round that is held open meanwhile, in place of one of the event's. */
+  shadow?: HeldShadow;
   tell: (text: string) => void;
   signal?: AbortSignal;
 }
@@ -110,8 +116,7 @@ const PASSES_MAX = 4;
 /** Throws BadInput, Unreachable; what the audit found is in the report. */
 export async function rehearse(options: RehearseOptions): Promise<RehearseReport> {
   const { topology, tell, signal } = options;
-  const { event, rounds } = await publishedRounds(topology);
-  const round = chooseRound(rounds, options.round);
+  const { event, round } = options.shadow ?? (await published(topology, options.round));
   const dir = mkdtempSync(join(tmpdir(), "hongbao-rehearse-"));
   try {
     const tokensPath = join(dir, "tokens");
@@ -129,12 +134,21 @@ export async function rehearse(options: RehearseOptions): Promise<RehearseReport
         ? await load(options, round, key, tokensPath, users)
         : await letPeoplePress(options, round, key, tokensPath);
     tell("Auditing ...");
-    const audit = await auditReport(topology);
+    const words = options.shadow ? ["--shadow", JSON.stringify(options.shadow.spec)] : [];
+    const audit = await auditReport(topology, words);
     const buckets = await bucketRehearsals(topology, round.id, tokensPath, options.users, audit);
     return report(options, event, round, figures, samples, told, audit, buckets);
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
+}
+
+async function published(
+  topology: Topology,
+  wanted?: number,
+): Promise<{ event: string; round: RehearsedRound }> {
+  const { event, rounds } = await publishedRounds(topology);
+  return { event, round: chooseRound(rounds, wanted) };
 }
 
 /** The one asked for, else an open one, else the next. */
@@ -205,7 +219,7 @@ async function bucketRehearsals(
 /** People press; then each who was told of a win is asked whether it is still there. */
 async function letPeoplePress(
   options: RehearseOptions,
-  round: PublishedRound,
+  round: RehearsedRound,
   key: string,
   tokensPath: string,
 ): Promise<{ figures: WrkFigures; samples: Samples; told: RehearseReport["told"] }> {
@@ -231,7 +245,7 @@ async function letPeoplePress(
 /** wrk and the sampler side by side; then the sampler looks for its wins. */
 async function load(
   options: RehearseOptions,
-  round: PublishedRound,
+  round: RehearsedRound,
   key: string,
   tokensPath: string,
   users: SampledUser[],
@@ -273,8 +287,8 @@ async function load(
 }
 
 /** `hongbao audit`: a report also when it found something; anything else is thrown with its exit code. */
-export async function auditReport(topology: Topology): Promise<AuditReport> {
-  const words = ["audit", "--json", "--topology", topology.path];
+export async function auditReport(topology: Topology, more: string[] = []): Promise<AuditReport> {
+  const words = ["audit", "--json", "--topology", topology.path, ...more];
   const { code, stdout, stderr } = await tryHongbao(words);
   if (code > 1 || stdout.trim() === "") throw new HongbaoError(errorLine(stderr, words), code || 1);
   return JSON.parse(stdout) as AuditReport;
@@ -283,7 +297,7 @@ export async function auditReport(topology: Topology): Promise<AuditReport> {
 function report(
   options: RehearseOptions,
   event: string,
-  round: PublishedRound,
+  round: RehearsedRound,
   figures: WrkFigures,
   samples: Samples,
   told: RehearseReport["told"],

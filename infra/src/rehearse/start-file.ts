@@ -19,7 +19,7 @@ interface StartFile {
 /** Throws Unreachable when the round opens later than we may wait, or gets no key. */
 export async function waitForKey(
   topology: Topology,
-  round: PublishedRound,
+  round: Pick<PublishedRound, "id" | "opensAt">,
   waitSecondsMax: number,
   tell: (text: string) => void,
   signal?: AbortSignal,

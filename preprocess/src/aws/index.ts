@@ -4,3 +4,4 @@ export * from "./s3.ts";
 export * from "./cloud-map.ts";
 export * from "./bring.ts";
 export * from "./places.ts";
+export * from "./account.ts";

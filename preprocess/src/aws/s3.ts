@@ -21,7 +21,7 @@ export interface S3Answer {
 }
 
 export interface S3Ask {
-  method: "GET" | "PUT";
+  method: "GET" | "PUT" | "DELETE";
   /** Empty: the bucket itself. */
   key: string;
   query?: Record<string, string>;

@@ -137,6 +137,10 @@ function work(fake: FakeAws, request: IncomingMessage, url: URL, key: string, bo
     fake.objects.set(key, { body, etag });
     return { status: 200, headers: { etag }, body: "" };
   }
+  if (request.method === "DELETE") {
+    fake.objects.delete(key);
+    return { status: 204, headers: {}, body: "" };
+  }
   if (key !== "") {
     return found === undefined
       ? error(404, "NoSuchKey")

@@ -41,7 +41,7 @@ export const spopPolicy = {
 type SpopPolicy = { readonly [K in keyof typeof spopPolicy]: number };
 
 export interface SpopAgentParts {
-  desk: GrabDesk;
+  desk: Pick<GrabDesk, "grab" | "busy">;
   /** The spop secret, current one first. */
   secrets: readonly string[];
   /** An answer was given, so long after its question came; called for every grab. */
@@ -61,7 +61,7 @@ export interface SpopAgentParts {
  */
 export class SpopAgent implements ConnectionOwner, QuestionKeeper {
   readonly server: Server;
-  readonly #desk: GrabDesk;
+  readonly #desk: SpopAgentParts["desk"];
   readonly #secret: SpopSecret;
   readonly #parts: SpopAgentParts;
   readonly #policy: SpopPolicy;
