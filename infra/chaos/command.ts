@@ -8,7 +8,7 @@ import { wholeOption } from "../src/options.ts";
 import type { ChaosCommandOptions } from "./commands.ts";
 import { drawScenario } from "./draw.ts";
 import type { Played } from "./play.ts";
-import { playedLines, reportText } from "./report.ts";
+import { judgedCounts, playedLines, reportText } from "./report.ts";
 import { runChaos, type ChaosOptions, type Skipped } from "./run.ts";
 import { readScenarios, type Scenario } from "./scenario.ts";
 
@@ -63,8 +63,10 @@ export async function runChaosCommand(options: ChaosCommandOptions): Promise<voi
   if (options.json) {
     printJson({
       seed,
-      scenarios: played.map(({ id, seconds, effect, violations: found }) => ({
+      judged: judgedCounts(played),
+      scenarios: played.map(({ id, seconds, effect, judged, violations: found }) => ({
         id,
+        judged,
         violations: found.length,
         ...(found.length > 0 ? { found } : {}),
         seconds,
