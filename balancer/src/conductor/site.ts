@@ -48,10 +48,10 @@ export function siteHandler(
   };
 }
 
-/** On an admin port: the site for who comes with HAProxy's mark, who never gets past it. */
+/** On an admin port: the site for who comes with HAProxy's mark, and nothing of the operator's. */
 export function sitePages(handler: ReturnType<typeof siteHandler>): (router: Router) => void {
   return (router) => {
-    router.get(/.*/, (context, next) => {
+    router.all(/.*/, (context, next) => {
       if (context.get(SITE_HEADER) === "") return next();
       context.respond = false;
       handler(context.req, context.res);

@@ -28,7 +28,10 @@ export function siteBackend({
     `retries ${POLICY.retries}`,
     "retry-on conn-failure empty-response response-timeout",
     "option redispatch 1",
-    "http-reuse always",
+    // Where an attempt on a connection that had served before fails and no server is left for another one, HAProxy ends the
+    // client's connection without a word. The page is not what has to be fast here.
+    "option http-server-close",
+    "http-reuse never",
     "http-request del-header authorization",
     "http-request del-header cookie",
     "http-request del-header x-hongbao- -m beg",
