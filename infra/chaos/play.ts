@@ -67,6 +67,8 @@ const READY_MS_MAX = 60_000;
 const QUIET_MS_MAX = 60_000;
 const LOOK_MS = 150;
 const RESULT_TRIES = 20;
+/** Of a bucket's equal share of prizes: it has a little more or less, as it has users. */
+const SHARE_SURE = 0.95;
 /** At the end a sample is enough of those whose last answer is long known; everybody else is asked. */
 const LAST_QUESTIONS_MAX = 250;
 
@@ -320,14 +322,17 @@ function lastQuestions(history: History, presses: readonly Press[]): Press[] {
 }
 
 /** Buckets whose grabs no step touches. */
-function soundBuckets(cluster: ChaosCluster, { steps, soldOut }: Scenario): string[] {
+function soundBuckets(cluster: ChaosCluster, { steps, soldOut, rounds, load }: Scenario): string[] {
   // Grabs live without controllers, payout and wallet.
   const touched = steps.flatMap((step) => {
     const at = "target" in step ? step.target : "link" in step ? step.link : "controller";
     return /^(controller|payout)\b/.test(at) ? [] : [bucketOfTarget(at)];
   });
-  // Where a round runs dry, or everybody's way in is broken, `busy` is nobody's fault.
-  if (soldOut || touched.includes(null)) return [];
+  const buckets = cluster.topology.buckets.length;
+  const mostUsers = load.users * Math.max(load.firstBucketShare, 1 - load.firstBucketShare);
+  const mayRunDry = rounds.some(({ count, perUser }) => mostUsers * perUser > (count / buckets) * SHARE_SURE);
+  // Where a bucket runs dry, or everybody's way in is broken, `busy` is nobody's fault.
+  if (soldOut || mayRunDry || touched.includes(null)) return [];
   return cluster.topology.buckets.map(({ id }) => id).filter((id) => !touched.includes(id));
 }
 
