@@ -40,7 +40,7 @@ export interface Circumstances {
 /** Of each kind so many are told; the rest is counted. */
 const TOLD_MAX = 5;
 /** The part of a sound bucket's requests that may fail while another one is broken, and how many always may. */
-const SOUND_FAILURES = { share: 0.1, countMin: 20 };
+const SOUND_FAILURES = { share: 0.02, countMin: 5 };
 /** An answer for which the machine had no time during more than this part of the wait is not judged by its lateness. */
 const STARVED_SHARE_MAX = 0.25;
 /** Two seconds until a dry bucket ends by itself, and as long as a controller takes to see that a bucket is away. */
