@@ -8,7 +8,7 @@ import { wholeOption } from "../src/options.ts";
 import type { ChaosCommandOptions } from "./commands.ts";
 import { drawScenario } from "./draw.ts";
 import type { Played } from "./play.ts";
-import { playedLines, reportText } from "./report.ts";
+import { judgedCounts, playedLines, reportText } from "./report.ts";
 import { runChaos, type ChaosOptions, type Skipped } from "./run.ts";
 import { readScenarios, type Scenario } from "./scenario.ts";
 
@@ -28,6 +28,12 @@ export async function runChaosCommand(options: ChaosCommandOptions): Promise<voi
       `found ${modes.length === 0 ? "no option" : modes.map((name) => `--${name}`).join(" and ")}, expected one of --scenario, --matrix, --for, --soak, --list`,
     );
   say(`seed ${seed}: --seed ${seed} plays this schedule again`);
+  // By an exit, so that what is mounted goes with us; our processes end with us in any case.
+  for (const [name, number] of [
+    ["SIGINT", 2],
+    ["SIGTERM", 15],
+  ] as const)
+    process.once(name, () => process.exit(128 + number));
   await using begun = new AsyncDisposableStack();
   const dir = options.keep === undefined ? begun.use(scratchDir()).path : resolve(options.keep);
   mkdirSync(dir, { recursive: true });
@@ -63,8 +69,10 @@ export async function runChaosCommand(options: ChaosCommandOptions): Promise<voi
   if (options.json) {
     printJson({
       seed,
-      scenarios: played.map(({ id, seconds, effect, violations: found }) => ({
+      judged: judgedCounts(played),
+      scenarios: played.map(({ id, seconds, effect, judged, violations: found }) => ({
         id,
+        judged,
         violations: found.length,
         ...(found.length > 0 ? { found } : {}),
         seconds,

@@ -4,7 +4,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { RowDataPacket } from "mysql2/promise";
 import { check, type Circumstances, type Violation } from "./checker/check.ts";
 import { effectOf, type Effect } from "./checker/effect.ts";
-import type { Facts } from "./checker/facts.ts";
+import { leftIn } from "./checker/facts.ts";
+import { judgedBy, type Judged } from "./checker/judged.ts";
 import { readFacts, type OrderedTimes } from "./checker/read-facts.ts";
 import { Caller } from "./crowd/caller.ts";
 import { Crowd, type Press } from "./crowd/crowd.ts";
@@ -14,7 +15,9 @@ import { bucketOfTarget } from "./nemesis/targets.ts";
 import { seedOf } from "./random.ts";
 import type { Scenario } from "./scenario.ts";
 import type { ChaosCluster } from "./stage/cluster.ts";
+import { Conducting } from "./stage/conducting.ts";
 import { Strain } from "./stage/strain.ts";
+import { treeOf } from "./stage/tree.ts";
 
 export interface Played {
   id: string;
@@ -24,14 +27,15 @@ export interface Played {
     deeds: Deed[];
     recoveredMs: number;
     restarts: number;
-    /** The part of the time in which somebody on this machine waited for a processor. */
-    strain: number | null;
-    strained: boolean;
+    /** The part of the time in which this machine had no time for some process that answers. */
+    strain: number;
     /** Steps that did not come off, because the machine was too slow for their moment. */
     notPlayed: string[];
     /** What the scenario's last round has not given. */
     left: number;
   };
+  /** Which promises could be judged, and why not the others. */
+  judged: Judged;
   seconds: number;
   history: string;
   /** What the judgement was made of, but for the stores. */
@@ -63,6 +67,8 @@ const READY_MS_MAX = 60_000;
 const QUIET_MS_MAX = 60_000;
 const LOOK_MS = 150;
 const RESULT_TRIES = 20;
+/** Of a bucket's equal share of prizes: it has a little more or less, as it has users. */
+const SHARE_SURE = 0.95;
 /** At the end a sample is enough of those whose last answer is long known; everybody else is asked. */
 const LAST_QUESTIONS_MAX = 250;
 
@@ -83,7 +89,8 @@ export async function play(options: PlayOptions): Promise<Played> {
   });
   const noticesBefore = cluster.notices.length;
   const late: Violation[] = [];
-  const strain = new Strain();
+  const strain = new Strain({ pids: watched(cluster), nowMs: () => history.nowMs() });
+  const conducting = new Conducting(cluster, () => history.nowMs());
   try {
     const openedMs = await orderOpenings(cluster, scenario, rounds, ordered);
     const presses = comeAll(crowd, cluster, scenario, rounds, openedMs);
@@ -109,20 +116,21 @@ export async function play(options: PlayOptions): Promise<Played> {
     await crowd.end();
     await orFail(late, () => untilQuiet(cluster, scenario, rounds));
     await crowd.askResults(lastQuestions(history, presses), RESULT_TRIES);
+    await conducting.end();
     const facts = await readFacts(cluster, ordered);
     const circumstances: Circumstances = {
       rounds,
       sound: soundBuckets(cluster, scenario),
       broken: { fromMs: brokenFromMs, toMs: healedMs + recoveredMs },
-      strained: isStrained,
+      starved: strain.starved,
+      outages: conducting.outages,
       noneAllowed: scenario.steps.some(hitsTheWayIn),
       killed: scenario.steps.some(killsWhoAnswers),
       bothDoorsKilled: scenario.steps.some(
         (step) => step.do === "kill" && /^(service b\d+\/all|bucket|all)/.test(step.target),
       ),
       dataLost: scenario.steps.some((step) => step.do === "wipe" || step.do === "goBack"),
-      // Without a conductor for two seconds a dry bucket ends by itself, and users go (docs/decisions/0011-moves.md).
-      soldOut: scenario.soldOut && !isStrained && !scenario.steps.some(hitsControllers),
+      soldOut: scenario.soldOut,
     };
     const violations = check(history.entries, facts, circumstances);
     for (const text of nemesis.audits) violations.push({ promise: 6, what: `audit under load: ${text}` });
@@ -140,14 +148,16 @@ export async function play(options: PlayOptions): Promise<Played> {
       effect: {
         ...effectOf(history.entries),
         ...{ deeds: nemesis.deeds, recoveredMs: Math.round(recoveredMs), restarts },
-        ...{ strain: share, strained: isStrained, notPlayed: nemesis.failures, left: leftOf(facts, rounds) },
+        ...{ strain: share, notPlayed: nemesis.failures, left: leftIn(facts, rounds.at(-1)!) },
       },
+      judged: judgedBy(history.entries, facts, circumstances),
       seconds: Math.round((performance.now() - began) / 100) / 10,
       history: history.path!,
       evidence: { entries: history.entries, circumstances },
     };
   } finally {
     strain.end();
+    await conducting.end();
     await nemesis.heal();
     await crowd.end();
     caller.close();
@@ -311,13 +321,18 @@ function lastQuestions(history: History, presses: readonly Press[]): Press[] {
   return [...presses.filter(isTroubled), ...calm].slice(0, Math.max(LAST_QUESTIONS_MAX, troubled.size));
 }
 
-/** Buckets that no step touches. */
-function soundBuckets(cluster: ChaosCluster, { steps, soldOut }: Scenario): string[] {
-  // Where a round runs dry, or everybody's way in is broken, `busy` is nobody's fault.
-  const touched = steps.flatMap((step) =>
-    "target" in step ? [bucketOfTarget(step.target)] : "link" in step ? [bucketOfTarget(step.link)] : [],
-  );
-  if (soldOut || touched.includes(null) || touched.length === 0) return [];
+/** Buckets whose grabs no step touches. */
+function soundBuckets(cluster: ChaosCluster, { steps, soldOut, rounds, load }: Scenario): string[] {
+  // Grabs live without controllers, payout and wallet.
+  const touched = steps.flatMap((step) => {
+    const at = "target" in step ? step.target : "link" in step ? step.link : "controller";
+    return /^(controller|payout)\b/.test(at) ? [] : [bucketOfTarget(at)];
+  });
+  const buckets = cluster.topology.buckets.length;
+  const mostUsers = load.users * Math.max(load.firstBucketShare, 1 - load.firstBucketShare);
+  const mayRunDry = rounds.some(({ count, perUser }) => mostUsers * perUser > (count / buckets) * SHARE_SURE);
+  // Where a bucket runs dry, or everybody's way in is broken, `busy` is nobody's fault.
+  if (soldOut || mayRunDry || touched.includes(null)) return [];
   return cluster.topology.buckets.map(({ id }) => id).filter((id) => !touched.includes(id));
 }
 
@@ -327,13 +342,17 @@ function hitsTheWayIn(step: Scenario["steps"][number]): boolean {
   return "target" in step && /^(balancer|all)/.test(step.target);
 }
 
-function hitsControllers(step: Scenario["steps"][number]): boolean {
-  return "target" in step && /^(controller|all)/.test(step.target);
-}
-
-function leftOf(facts: Facts, rounds: readonly number[]): number {
-  const runs = facts.stocks.filter(({ round }) => round === rounds.at(-1)).flatMap(({ left }) => left);
-  return runs.reduce((sum, { count }) => sum + count, 0);
+/** Those who answer: services, their Redis, HAProxy, and we who ask. */
+function watched(cluster: ChaosCluster): () => number[] {
+  const names = cluster.parts.filter(({ kind }) => kind === "service" || kind === "redis");
+  let balancer: { pid: number; tree: number[] } | null = null;
+  return () => {
+    const pid = cluster.pid("balancer");
+    if (pid === null) balancer = null;
+    else if (balancer?.pid !== pid) balancer = { pid, tree: treeOf(pid) };
+    const pids = names.flatMap(({ name }) => cluster.pid(name) ?? []);
+    return [process.pid, ...pids, ...(balancer?.tree ?? [])];
+  };
 }
 
 function killsWhoAnswers(step: Scenario["steps"][number]): boolean {

@@ -33,7 +33,7 @@ import { targetsPage } from "./targets-page.ts";
 import type { ObedientProcess } from "./pushed-set.ts";
 import { startS3Site } from "./s3-site.ts";
 import { buildSite } from "./site-files.ts";
-import { siteHandler, startSite, type Site, type SiteNews } from "./site.ts";
+import { SITE_KEEP_ALIVE_MS, siteHandler, sitePages, startSite, type Site, type SiteNews } from "./site.ts";
 import { ShadowDesk } from "./shadow.ts";
 import { SwitchDesk } from "./switches.ts";
 import { UserRulesDesk } from "./user-rules.ts";
@@ -78,12 +78,20 @@ export async function startController(options: ControllerOptions): Promise<{ sto
   await services.start(tellDesks, (error) =>
     logger.warn({ err: error }, "looking for services failed; it is tried again"),
   );
+  // A rehearsal has a start file, and does not stand in the schedule: nobody is to be called by it.
+  const news: SiteNews = {
+    roundsJson: () => conductor.roundsJson(),
+    startFile: (round) => conductor.startFile(round) ?? shadow.startFile(round),
+    nowMs: () => conductor.nowMs(),
+  };
+  const handler = siteIsElsewhere(topology.balancer.site) ? null : siteHandler(buildSite(), news);
   let site: Site | null = null;
   const admin = adminServer({
     operatorSecret: operator,
     registry,
     ready: () => ({ ready: conductor.epoch !== null, why: "the control store has not answered" }),
     pages: (router) => {
+      if (handler !== null) sitePages(handler)(router);
       adminPages()(router);
       targetsPage(topology, services)(router);
     },
@@ -103,19 +111,13 @@ export async function startController(options: ControllerOptions): Promise<{ sto
       if (!(error instanceof AdminError)) logger.error({ err: error }, "an admin request failed");
     },
   });
+  admin.keepAliveTimeout = SITE_KEEP_ALIVE_MS;
   await listenOn(admin, place.admin);
-  // A rehearsal has a start file, and does not stand in the schedule: nobody is to be called by it.
-  const news: SiteNews = {
-    roundsJson: () => conductor.roundsJson(),
-    startFile: (round) => conductor.startFile(round) ?? shadow.startFile(round),
-    nowMs: () => conductor.nowMs(),
-  };
   conductor.start();
   users.start();
   switches.start();
-  if (!siteIsElsewhere(topology.balancer.site)) {
+  if (handler !== null) {
     const address = new URL(topology.balancer.site);
-    const handler = siteHandler(buildSite(), news);
     const where = `${address.hostname}:${address.port === "" ? 80 : address.port}`;
     site = startSite(where, handler, () => logger.info({ site: where }, "serving the site"));
   }

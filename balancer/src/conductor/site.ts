@@ -4,6 +4,8 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Router } from "@koa/router";
+import { SITE_HEADER } from "../haproxy/site-backend.ts";
 import { closeServer, listenOn } from "../listen.ts";
 import type { SiteFile, SiteFiles } from "./site-files.ts";
 
@@ -21,6 +23,8 @@ export interface Site {
 }
 
 const RETRY_MS = 250;
+/** HAProxy is the one that closes idle connections. */
+export const SITE_KEEP_ALIVE_MS = 120_000;
 const JSON_TYPE = "application/json; charset=utf-8";
 const SCRIPT_TYPE = "text/javascript; charset=utf-8";
 
@@ -41,6 +45,17 @@ export function siteHandler(
     const file = files.get(path);
     if (file === undefined) return refuse(response, 404, "not_found");
     sendFile(request, response, file);
+  };
+}
+
+/** On an admin port: the site for who comes with HAProxy's mark, and nothing of the operator's. */
+export function sitePages(handler: ReturnType<typeof siteHandler>): (router: Router) => void {
+  return (router) => {
+    router.all(/.*/, (context, next) => {
+      if (context.get(SITE_HEADER) === "") return next();
+      context.respond = false;
+      handler(context.req, context.res);
+    });
   };
 }
 
@@ -96,7 +111,7 @@ export function startSite(
   let server: Server | null = null;
   const loop = (async () => {
     while (!stopping.signal.aborted) {
-      const candidate = createServer({ keepAliveTimeout: 120_000 }, handler);
+      const candidate = createServer({ keepAliveTimeout: SITE_KEEP_ALIVE_MS }, handler);
       const listens = await listenOn(candidate, address).then(
         () => true,
         () => false,

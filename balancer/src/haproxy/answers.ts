@@ -53,12 +53,28 @@ export function errorPages(): string[] {
     [413, "tooLarge"],
     [425, "busy"],
     [429, "busy"],
-    [500, "busy"],
     [501, "badRequest"],
-    [502, "busy"],
     [503, "busy"],
-    [504, "busy"],
   ];
-  // A fault on our side is `busy` and nothing else, so those of 5xx that HAProxy lets us choose are told as 503 would be.
-  return pages.map(([status, name]) => `http-error ${parts(answers[name], status)}`);
+  return [
+    ...pages.map(([status, name]) => `http-error ${parts(answers[name], status)}`),
+    ...[500, 502, 504].map((status) => `errorfile ${status} ${BUSY_PAGE.name}`),
+  ];
 }
+
+/**
+ * What stands in for HAProxy's other pages of 5xx: a fault on our side is `busy` and nothing else, and `busy` is 503. Only a file,
+ * which belongs beside the configuration, may have another status than its page; a rule would cost every answer.
+ */
+export const BUSY_PAGE = {
+  name: "busy.http",
+  text: [
+    "HTTP/1.1 503 Service Unavailable",
+    "content-type: application/json; charset=utf-8",
+    `content-length: ${answers.busy.body.length}`,
+    "cache-control: no-store",
+    `retry-after: ${POLICY.retryAfterSeconds}`,
+    "",
+    answers.busy.body,
+  ].join("\r\n"),
+} as const;

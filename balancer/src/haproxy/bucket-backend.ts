@@ -57,6 +57,7 @@ export function bucketBackend(
     // HTTP/1.1 lets a client write the whole URL, and the services know paths.
     "http-request set-uri %[pathq] if !{ url_beg / }",
     "http-request del-header x-hongbao- -m beg",
+    `http-request set-timeout server ${POLICY.receiptsMs}ms if { path /v1/receipts }`,
     ...(spoeFile === null ? [] : secondPassRules()),
     "",
     ...serverLines(bucket),

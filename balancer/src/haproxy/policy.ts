@@ -23,6 +23,10 @@ export const POLICY = Object.freeze({
   connectMs: 500,
   /** A service answers `busy` itself long before this; only a frozen one lets it pass. */
   serverMs: 3_000,
+  /** A list of receipts takes several transactions of its bucket's MySQL. */
+  receiptsMs: 9_000,
+  /** The page, a schedule, a start file: the controller that keeps one waiting is frozen, and the next one is asked. */
+  siteMs: 1_000,
   /** Of silence, in a body or from a client that reads no answer. For an idle connection HAProxy takes the shorter of this
    * and keepAliveMs, so it may not be the shorter one; slow heads and bodies have bounds of their own. */
   clientMs: 80_000,
@@ -62,7 +66,8 @@ assert(POLICY.keepAliveMs > ONE_MINUTE_MS);
 assert(POLICY.clientMs > POLICY.keepAliveMs);
 assert(POLICY.connectMs * (POLICY.retries + 1) <= POLICY.serverMs);
 assert(POLICY.queueMs + POLICY.serverMs < POLICY.clientMs);
-assert(POLICY.hardStopMs > POLICY.keepAliveMs + POLICY.queueMs + POLICY.serverMs);
+assert(POLICY.receiptsMs > POLICY.serverMs);
+assert(POLICY.hardStopMs > POLICY.keepAliveMs + POLICY.queueMs + POLICY.receiptsMs);
 assert(POLICY.headerBytesMax + POLICY.tokenLengthMax < BUFFER_BYTES);
 assert(POLICY.checkFastMs < POLICY.checkMs);
 

@@ -80,7 +80,7 @@ export function render(
     { head: "global", lines: globalLines(options) },
     { head: "defaults", lines: defaultLines() },
     { head: "frontend public", lines: publicLines(topology, rounds) },
-    { head: "backend site", lines: siteBackend(topology.balancer.site) },
+    { head: "backend site", lines: siteBackend(topology) },
     strangersBackend(),
     ...limitTables(),
     ...buckets.flatMap((bucket) => [

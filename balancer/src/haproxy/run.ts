@@ -19,6 +19,7 @@ import {
 import { closeServer, listenOn, stopSignal } from "../listen.ts";
 import { Finder } from "./finder.ts";
 import { Feed, type FeedPlan } from "./feed.ts";
+import { BUSY_PAGE } from "./answers.ts";
 import { CONFIG, CONFIG_DRAFT, writeWhole } from "./files.ts";
 import { MAPS, mapText, pushedMaps, slotsMap } from "./maps.ts";
 import { Master, type HaproxyKeys } from "./master.ts";
@@ -223,6 +224,7 @@ export function writeFiles(
   config: string,
   variables: SwitchVariables = STANDARD_VARIABLES,
 ): void {
+  writeWhole(dir, BUSY_PAGE.name, BUSY_PAGE.text);
   writeWhole(dir, MAPS.slots, slotsMap(topology));
   if (chosen.door !== "http") {
     const spoe = spoeFile(topology.buckets);

@@ -7,7 +7,10 @@ import { join } from "node:path";
 import t from "tap";
 import type { Test } from "tap";
 import { freePort } from "@hongbao/infra";
-import { siteHandler, startSite, type SiteNews } from "../../src/conductor/site.ts";
+import { adminServer } from "@hongbao/bucket-service";
+import { createRegistry } from "@hongbao/monitoring";
+import { adminPages } from "../../src/conductor/admin-pages.ts";
+import { siteHandler, sitePages, startSite, type SiteNews } from "../../src/conductor/site.ts";
 import { buildSite } from "../../src/conductor/site-files.ts";
 import { closeServer, listenOn } from "../../src/listen.ts";
 import { ask } from "../haproxy/harness.ts";
@@ -165,6 +168,31 @@ t.test("before anything is known it is busy, not empty", async (t) => {
   });
   t.match(await ask(port, "/start/1.js"), { status: 503 });
   t.match(await ask(port, "/"), { status: 200 });
+});
+
+t.test("on a controller's admin port HAProxy gets the site and nothing of the operator's", async (t) => {
+  const port = await freePort();
+  const admin = adminServer({
+    operatorSecret: "operator",
+    registry: createRegistry({ labels: { role: "controller", id: "c0" } }),
+    ready: () => ({ ready: true, why: "" }),
+    pages: (router) => {
+      sitePages(siteHandler(built, news))(router);
+      adminPages()(router);
+    },
+    routes: (router) => router.get("/state", (context) => void (context.body = "secret")),
+  });
+  await listenOn(admin, `127.0.0.1:${port}`);
+  t.teardown(() => closeServer(admin));
+  const marked = { "x-hongbao-site": "1", authorization: "Bearer operator" };
+  t.match(await ask(port, "/rounds.json", { headers: marked }), { status: 200, text: '{"event":"x"}' });
+  t.match(await ask(port, "/", { headers: marked }), { status: 200, text: /<title>page/ });
+  for (const method of ["GET", "POST"])
+    t.match(await ask(port, "/admin/state", { method, headers: marked }), { status: 404 });
+  const { authorization } = marked;
+  t.match(await ask(port, "/admin/state", { headers: { authorization } }), { status: 200, text: "secret" });
+  t.match(await ask(port, "/"), { status: 200, text: /operator/i });
+  t.match(await ask(port, "/rounds.json"), { status: 401 }, "without the mark it is not here");
 });
 
 t.test("of two controllers one has the port; the other takes it over", async (t) => {

@@ -7,6 +7,7 @@ import { freePort } from "@hongbao/infra";
 import t from "tap";
 import { startFakeAws } from "../../../preprocess/test/aws/fake-aws.ts";
 import { findServices } from "../../src/conductor/found-services.ts";
+import { BUSY_PAGE } from "../../src/haproxy/answers.ts";
 import { CONFIG, writeWhole } from "../../src/haproxy/files.ts";
 import { Finder } from "../../src/haproxy/finder.ts";
 import { MAPS, mapText, pushedMaps, slotsMap } from "../../src/haproxy/maps.ts";
@@ -85,6 +86,7 @@ t.test("twelve tasks are found, one by one, and leave, while the same HAProxy ru
     onTrouble: (what, error) => troubles.push([what, error]),
   });
   writeWhole(dir, CONFIG, render(topology, { rounds: [{ id: 1, perUser: 1, groups: null }] }, options));
+  writeWhole(dir, BUSY_PAGE.name, BUSY_PAGE.text);
   writeWhole(dir, MAPS.slots, slotsMap(topology));
   writeWhole(
     dir,

@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { Agent } from "node:http";
+import { Agent, createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import t from "tap";
 import { slotOf } from "@hongbao/preprocess";
@@ -8,7 +9,18 @@ import { CONFIG, writeWhole } from "../../src/haproxy/files.ts";
 import { MAPS } from "../../src/haproxy/maps.ts";
 import { render, TOKEN_KEY } from "../../src/haproxy/render.ts";
 import { showMap, workerPid } from "../../src/haproxy/runtime.ts";
-import { ask, bearer, eventually, KEY, PREVIOUS_KEY, startRig, tokenOf, type Rig } from "./harness.ts";
+import {
+  answerJson,
+  ask,
+  bearer,
+  echo,
+  eventually,
+  KEY,
+  PREVIOUS_KEY,
+  startRig,
+  tokenOf,
+  type Rig,
+} from "./harness.ts";
 
 const users = Array.from({ length: 400 }, (_, n) => `u${n}`);
 const usersOf = (bucket: number): string[] =>
@@ -71,20 +83,57 @@ t.test("a site that is away is busy, and no grab minds", async (t) => {
   await eventually(async () => (await ask(rig.port, "/")).status === 200);
 });
 
+t.test(
+  "a controller that is frozen keeps the site's port: another one answers, until it wakes",
+  async (t) => {
+    const other = createServer(echo("site", "c1"));
+    await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+    t.teardown(() => {
+      other.close();
+      other.closeAllConnections();
+    });
+    const admin = `127.0.0.1:${(other.address() as AddressInfo).port}`;
+    const rig = await startRig(t, { controllers: [{ id: "c1", admin }] });
+    const awake = rig.site.handler;
+    const servedBy = async (): Promise<unknown> => (await ask(rig.port, "/rounds.json")).json?.["service"];
+    t.equal(await servedBy(), "site");
+    rig.site.handler = () => undefined;
+    t.match(
+      await ask(rig.port, "/rounds.json", { headers: { "x-hongbao-site": "2", authorization: "Bearer x" } }),
+      { status: 200, json: { service: "c1", headers: { "x-hongbao-site": "1", authorization: undefined } } },
+      "asked for the site alone",
+    );
+    await eventually(async () => (await servedBy()) === "c1");
+    rig.site.handler = awake;
+    await eventually(async () => (await servedBy()) === "site");
+  },
+);
+
 t.test("every fault of a service is told as busy, in JSON", async (t) => {
   const rig = await startRig(t);
   const service = rig.services.b0![0]!;
   const user = usersOf(0)[0]!;
-  service.handler = (request) => request.socket.destroy();
-  t.match(await rig.grab(1, user), { status: /50[23]/, json: { result: "busy" } }, "no answer");
-  service.handler = (request) => request.socket.end("nonsense\r\n\r\n");
-  t.match(await rig.grab(1, user), {
-    status: 502,
+  const busy = {
+    status: 503,
     json: { result: "busy" },
-    headers: { "retry-after": "1" },
-  });
-  service.handler = () => undefined;
-  t.match(await rig.grab(1, user), { status: 504, json: { result: "busy" } }, "silence");
+    headers: {
+      "retry-after": "1",
+      "cache-control": "no-store",
+      "content-type": "application/json; charset=utf-8",
+    },
+  };
+  service.handler = (request) => request.socket.destroy();
+  t.match(await rig.grab(1, user), busy, "no answer");
+  service.handler = (request) => request.socket.end("nonsense\r\n\r\n");
+  t.match(await rig.grab(1, user), busy, "nonsense");
+  const slowMs = 3_500;
+  service.handler = (request, response) => {
+    if (request.url === "/v1/receipts") setTimeout(() => answerJson(response, 200, {}), slowMs);
+  };
+  const receipts = { method: "POST", headers: bearer(user), body: "[]" };
+  const [silence, slow] = await Promise.all([rig.grab(1, user), ask(rig.port, "/v1/receipts", receipts)]);
+  t.match(silence, busy, "silence");
+  t.match(slow, { status: 200 }, "receipts get the time that they need");
 });
 
 interface Load {

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import type { Test } from "tap";
 import { freePort } from "@hongbao/infra";
 import { signToken, type Topology } from "@hongbao/preprocess";
+import { BUSY_PAGE } from "../../src/haproxy/answers.ts";
 import { CONFIG, writeWhole } from "../../src/haproxy/files.ts";
 import { MAPS, mapText, pushedMaps, slotsMap, type RoundWord } from "../../src/haproxy/maps.ts";
 import { Master } from "../../src/haproxy/master.ts";
@@ -176,6 +177,7 @@ export interface RigOptions {
   url?: string;
   /** Where the page is, when it is not a controller behind HAProxy. */
   siteUrl?: string;
+  controllers?: Topology["controllers"];
   /** Ends TLS, with a certificate that nobody signed. */
   tls?: boolean;
   threads?: number;
@@ -213,7 +215,7 @@ export async function layOut(t: Test, options: RigOptions = {}) {
       site: options.siteUrl ?? `http://${site.http}`,
       ...(options.proxyProtocol ? { proxyProtocol: true } : {}),
     },
-    controllers: [],
+    controllers: options.controllers ?? [],
     buckets: Object.entries(slots).map(([id, runs]) => ({
       id,
       slots: runs,
@@ -270,6 +272,7 @@ export async function startRig(t: Test, options: RigOptions = {}): Promise<Rig> 
       },
     }),
   );
+  writeWhole(dir, BUSY_PAGE.name, BUSY_PAGE.text);
   writeWhole(dir, MAPS.slots, slotsMap(topology));
   writeWhole(
     dir,

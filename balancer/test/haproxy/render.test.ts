@@ -5,6 +5,7 @@ import { join } from "node:path";
 import t from "tap";
 import { STOCK_HEADER } from "@hongbao/bucket-service";
 import type { Topology } from "@hongbao/preprocess";
+import { BUSY_PAGE } from "../../src/haproxy/answers.ts";
 import { MAPS, slotsMap } from "../../src/haproxy/maps.ts";
 import { Master } from "../../src/haproxy/master.ts";
 import { connectionsFor, POLICY } from "../../src/haproxy/policy.ts";
@@ -62,6 +63,7 @@ async function check(text: string, from: Topology, keys: Record<string, string>)
   try {
     mkdirSync(join(dir, "maps"));
     for (const map of Object.values(MAPS)) writeFileSync(join(dir, map), "");
+    writeFileSync(join(dir, BUSY_PAGE.name), BUSY_PAGE.text);
     writeFileSync(join(dir, MAPS.slots), slotsMap(from));
     const spoe = spoeFile(from.buckets);
     writeFileSync(join(dir, spoe.name), spoe.text);

@@ -5,11 +5,13 @@ import type { Fence } from "./fence.ts";
 /**
  * What this process believes about its bucket, and whether it may use its Redis.
  *
- *        start ──> unproven ──proved──> ok ──call failed──> away ──poll answers quickly──> unproven
+ *        start ──> unproven ──proved──> ok ──call failed, or a connection ended──> away ──poll answers quickly──> unproven
  *                     │                  │
  *                     └──── the bucket went back in time ──> fenced (until proof succeeds: after a rebuild)
  *
- * A process that is sure of a loss tells the others (fence.ts): a restarted one would know nothing of it.
+ * A process that is sure of a loss tells the others at once (fence.ts): a restarted one would know nothing of it. Where a
+ * connection has ended, another Redis may answer on the next one, or an older copy of the same: whatever was proved before
+ * the end does not hold behind it.
  *
  * Only in `ok` may a grab go to Redis: this is the circuit breaker of the grab path, closed in `ok` and open otherwise. The poll
  * is both the probe that finds Redis back and the news of rounds.
@@ -39,6 +41,8 @@ export class BucketView {
   #rounds = new Map<number, RoundState>();
   #epoch = "";
   #seq = 0;
+  /** How many connections have ended: what was asked before an end proves nothing of what comes behind it. */
+  #endings = 0;
   #clockOffsetMs = 0;
   #refreshing: Promise<void> | null = null;
   #refreshedAtMs = 0;
@@ -46,6 +50,13 @@ export class BucketView {
   constructor(store: BucketStore, fence: Fence) {
     this.#store = store;
     this.#fenceOf = fence;
+    store.onConnection({
+      closed: () => {
+        this.#endings += 1;
+        if (this.#trust === "ok") this.#trust = "away";
+      },
+      ready: () => void this.refresh(),
+    });
   }
 
   get trust(): TrustState {
@@ -86,8 +97,11 @@ export class BucketView {
   /** A call failed: nothing goes to Redis before a poll has succeeded. */
   callFailed(error: unknown): void {
     const message = error instanceof Error ? error.message : String(error);
-    if (message.startsWith("FENCED-SEQ")) this.#loss = { epoch: this.#epoch, why: message };
-    if (message.startsWith("FENCED") || message.startsWith("LOST")) this.#fence(message);
+    if (message.startsWith("FENCED-SEQ")) {
+      this.#loss = { epoch: this.#epoch, why: message };
+      // The others may have seen less than this process, and would go on until their next poll.
+      void this.#fenceAll(this.#epoch, this.#epoch, message);
+    } else if (message.startsWith("FENCED") || message.startsWith("LOST")) this.#fence(message);
     else if (this.#trust === "ok") this.#trust = "away";
   }
 
@@ -124,11 +138,12 @@ export class BucketView {
       const asked = Date.now();
       // Replies to grabs may overtake this one on its way to us; only what was known before the question binds it.
       const seqBefore = this.#seq;
+      const endingsBefore = this.#endings;
       const askedMs = performance.now();
       const state = await this.#store.state();
       if (this.#trust === "away" && performance.now() - askedMs > viewPolicy.probeMsMax) return;
       this.#clockOffsetMs = state.timeMs - (asked + Date.now()) / 2;
-      const judged = await this.#judge(state, seqBefore);
+      const judged = await this.#judge(state, seqBefore, endingsBefore);
       this.#state = judged;
       this.#rounds = new Map(judged.rounds.map((round) => [round.round, round]));
       if (this.#trust === "ok") for (const listener of this.#listeners) listener(judged);
@@ -138,7 +153,7 @@ export class BucketView {
   }
 
   /** @returns the state to go by: the one that was proved, when a proof was needed. */
-  async #judge(state: BucketState, seqBefore: number): Promise<BucketState> {
+  async #judge(state: BucketState, seqBefore: number, endingsBefore: number): Promise<BucketState> {
     const isSame = state.epoch === this.#epoch;
     if (isSame && state.seq < seqBefore) {
       const why = `Redis shows ${state.seq} claims issued, this process has seen ${seqBefore}`;
@@ -154,6 +169,7 @@ export class BucketView {
       return state;
     }
     const proof = await this.#fenceOf.prove();
+    if (this.#endings !== endingsBefore) return state;
     if (proof.verdict === "doubt") {
       if (proof.epoch === null) this.#fence(proof.why);
       else await this.#fenceAll(state.epoch, proof.epoch, proof.why);
@@ -182,7 +198,8 @@ export class BucketView {
   async #fenceAll(shownEpoch: string, epoch: string, why: string): Promise<void> {
     this.#fence(why);
     if (this.#marked === shownEpoch) return;
-    if (await this.#fenceOf.mark({ shownEpoch, epoch, why })) this.#marked = shownEpoch;
+    this.#marked = shownEpoch;
+    if (!(await this.#fenceOf.mark({ shownEpoch, epoch, why }))) this.#marked = null;
   }
 
   #fence(why: string): void {

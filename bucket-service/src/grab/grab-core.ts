@@ -349,6 +349,8 @@ class Lane {
     const durable = this.#ack.waits ? this.#durable : null;
     let reply: GrabReply;
     try {
+      // Who waited in the lane came before the doubt.
+      if (this.#view.trust !== "ok") throw new Error("this bucket's Redis is in doubt");
       if (durable !== null && !durable.isFlowing()) throw new Error("MySQL does not commit");
       reply = await this.#store.grab(this.#round, {
         key: this.#key,

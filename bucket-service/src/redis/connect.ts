@@ -55,6 +55,17 @@ export function connectRedis(
   return client;
 }
 
+/** Tells of every connection to a server that ends, and of every one that can be used. */
+export function watchConnections(client: RedisClient, on: { closed: () => void; ready: () => void }): void {
+  client.on("close", on.closed);
+  client.on("ready", on.ready);
+  if (!(client instanceof Cluster)) return;
+  client.on("+node", (node: Redis) => {
+    node.on("close", on.closed);
+    node.on("ready", on.ready);
+  });
+}
+
 /** What a cluster client needs beyond the options of each connection. */
 const clusterOptions = {
   lazyConnect: true,

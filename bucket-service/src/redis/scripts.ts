@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { RedisClient } from "./connect.ts";
+import { watchConnections, type RedisClient } from "./connect.ts";
 import { JOURNAL_GROUP, type BucketKeys } from "./keys.ts";
 import { noteField, noteHead, noteText, readNote, readNotes, type MoveNote } from "../moves/note.ts";
 
@@ -103,6 +103,11 @@ export class BucketStore {
     this.#rounds = rounds;
     for (const [name, file] of Object.entries(scripts)) client.defineCommand(name, { lua: lua(file) });
     this.#commands = client as unknown as Commands;
+  }
+
+  /** Tells of every connection that ends, and of every one that can be used. */
+  onConnection(on: { closed: () => void; ready: () => void }): void {
+    watchConnections(this.client, on);
   }
 
   /** @param fields claim fields; at most a few hundred, the Lua stack bounds them at 7,999. */

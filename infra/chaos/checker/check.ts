@@ -3,7 +3,8 @@
  * cluster works, only what it promises (README, "Promises"; the numbers are the same).
  */
 import { TIMED_OUT, type Entry, type ToldPrize } from "../crowd/history.ts";
-import type { ClaimFact, Facts } from "./facts.ts";
+import { shareIn, type Span } from "../stage/strain.ts";
+import { leftIn, type ClaimFact, type Facts } from "./facts.ts";
 
 export interface Violation {
   promise: number;
@@ -26,17 +27,24 @@ export interface Circumstances {
   killed: boolean;
   /** All services of a bucket were killed at once: then a grab has no other door either. */
   bothDoorsKilled: boolean;
-  /** The machine had no time for us: who waits too long on it tells nothing of the cluster. */
-  strained: boolean;
+  /** When the machine had no time for those who answer: who waits then tells nothing of the cluster. */
+  starved: Span[];
+  /** When no prize could move, because no controller reached all that it takes. */
+  outages: Span[];
   /** Data was deleted, and receipts have brought back what was lost: until then users may have seen less than they had. */
   dataLost: boolean;
+  /** All prizes of the last round must be gone: there was demand for more. */
   soldOut: boolean;
 }
 
 /** Of each kind so many are told; the rest is counted. */
 const TOLD_MAX = 5;
 /** The part of a sound bucket's requests that may fail while another one is broken, and how many always may. */
-const SOUND_FAILURES = { share: 0.1, countMin: 20 };
+const SOUND_FAILURES = { share: 0.02, countMin: 5 };
+/** An answer for which the machine had no time during more than this part of the wait is not judged by its lateness. */
+const STARVED_SHARE_MAX = 0.25;
+/** Two seconds until a dry bucket ends by itself, and as long as a controller takes to see that a bucket is away. */
+const DECIDES_MS_MAX = 4_000;
 
 export function check(history: readonly Entry[], facts: Facts, at: Circumstances): Violation[] {
   const found = new Findings();
@@ -45,7 +53,7 @@ export function check(history: readonly Entry[], facts: Facts, at: Circumstances
   checkTold(found, facts, told);
   checkPerUser(found, history, facts, at);
   checkMoney(found, facts);
-  if (!at.strained) checkSoundBuckets(found, history, at);
+  checkSoundBuckets(found, history, at);
   checkPlaces(found, facts, at);
   checkTimes(found, history, facts, at);
   checkStranded(found, history, facts, at);
@@ -283,21 +291,28 @@ function sumOf(
   return sums;
 }
 
-/** 5: a broken bucket touches its own users only. */
-function checkSoundBuckets(
-  found: Findings,
+/** Grabs in sound buckets while something was broken; those that the machine had no time for are only counted. */
+export function soundGrabs(
   history: readonly Entry[],
-  { sound, broken, rounds }: Circumstances,
-): void {
-  for (const bucket of sound) {
-    const asked = history.filter(
-      (entry) =>
-        entry.bucket === bucket &&
-        entry.call === "grab" &&
-        rounds.includes(entry.round) &&
-        entry.sentMs >= broken.fromMs &&
-        entry.sentMs <= broken.toMs,
-    );
+  { sound, broken, rounds, starved }: Circumstances,
+): { judged: Entry[]; starved: number } {
+  const asked = history.filter(
+    (entry) =>
+      sound.includes(entry.bucket) &&
+      entry.call === "grab" &&
+      rounds.includes(entry.round) &&
+      entry.sentMs >= broken.fromMs &&
+      entry.sentMs <= broken.toMs,
+  );
+  const judged = asked.filter(({ sentMs, doneMs }) => shareIn(starved, sentMs, doneMs) <= STARVED_SHARE_MAX);
+  return { judged, starved: asked.length - judged.length };
+}
+
+/** 5: a broken bucket touches its own users only. */
+function checkSoundBuckets(found: Findings, history: readonly Entry[], at: Circumstances): void {
+  const grabs = soundGrabs(history, at).judged;
+  for (const bucket of at.sound) {
+    const asked = grabs.filter((entry) => entry.bucket === bucket);
     const failed = asked.filter(({ word }) => ["busy", "none", "strange"].includes(word));
     if (failed.length > Math.max(SOUND_FAILURES.countMin, asked.length * SOUND_FAILURES.share))
       found.add(
@@ -358,18 +373,28 @@ function checkTimes(found: Findings, history: readonly Entry[], facts: Facts, at
   }
 }
 
+/**
+ * Grabs of the last round that heard the end although prizes could have moved all the while before: a bucket that is dry says
+ * `busy` for two seconds, and a conductor that reaches everything decides within them.
+ */
+export function unexcusedEnds(history: readonly Entry[], { rounds, outages }: Circumstances): Entry[] {
+  return history.filter(
+    ({ round, word, call, doneMs }) =>
+      round === rounds.at(-1) &&
+      call === "grab" &&
+      word === "ended" &&
+      !outages.some(({ fromMs, toMs }) => fromMs <= doneMs && toMs >= doneMs - DECIDES_MS_MAX),
+  );
+}
+
 /** 8: where demand was, nothing is stranded. */
 function checkStranded(found: Findings, history: readonly Entry[], facts: Facts, at: Circumstances): void {
-  const leftOf = (round: number): number =>
-    facts.stocks
-      .filter((stock) => stock.round === round)
-      .reduce((sum, { left }) => sum + left.reduce((all, { count }) => all + count, 0), 0);
+  const leftOf = (round: number): number => leftIn(facts, round);
   const last = at.rounds.at(-1)!;
   if (at.soldOut && leftOf(last) > 0) {
-    const empty = history.filter(
-      ({ round, word, call }) => round === last && call === "grab" && word === "ended",
-    ).length;
-    found.add(8, `${leftOf(last)} prizes of round ${last} are left, and ${empty} grabs heard "ended"`);
+    const ends = unexcusedEnds(history, at).length;
+    if (ends > 0)
+      found.add(8, `${leftOf(last)} prizes of round ${last} are left, and ${ends} grabs heard "ended"`);
   }
   for (const round of at.rounds.slice(0, -1)) {
     const leftovers = facts.rounds.find((each) => each.round === round)!.leftovers;
@@ -382,11 +407,12 @@ function checkStranded(found: Findings, history: readonly Entry[], facts: Facts,
 function checkAnswers(
   found: Findings,
   history: readonly Entry[],
-  { noneAllowed, strained, killed, bothDoorsKilled }: Circumstances,
+  { noneAllowed, starved, killed, bothDoorsKilled }: Circumstances,
 ): void {
-  for (const { word, user, call, what = "" } of history) {
+  for (const { word, user, call, sentMs, doneMs, what = "" } of history) {
     if (word === "strange") found.add(9, `${call} was answered ${what}`, { user });
-    const isExcused = what === TIMED_OUT ? strained : call === "grab" ? bothDoorsKilled : killed;
+    const hadNoTime = shareIn(starved, sentMs, doneMs) > STARVED_SHARE_MAX;
+    const isExcused = what === TIMED_OUT ? hadNoTime : call === "grab" ? bothDoorsKilled : killed;
     const isSilence = word === "none" && !noneAllowed && !isExcused;
     if (isSilence) found.add(9, `${call} got no answer (${what})`, { user });
     if (call === "grab" && ["unauthorized", "not_eligible", "no_such_round", "bad_request"].includes(word))

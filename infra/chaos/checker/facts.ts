@@ -71,3 +71,9 @@ export interface Facts {
     violations: { promise: number; what: string; prize?: number; user?: string }[];
   } | null;
 }
+
+/** What the buckets have left of a round. */
+export function leftIn(facts: Facts, round: number): number {
+  const runs = facts.stocks.filter((stock) => stock.round === round).flatMap(({ left }) => left);
+  return runs.reduce((sum, { count }) => sum + count, 0);
+}

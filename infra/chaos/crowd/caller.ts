@@ -17,7 +17,7 @@ const GRAB_WORDS = [
   "no_such_round",
   "bad_request",
 ];
-/** Which status goes with which word; anything else is strange. HAProxy says `busy` also where it must say 502 or 504. */
+/** Which status goes with which word; anything else is strange. */
 const STATUS_OF: Record<string, readonly number[]> = {
   won: [200],
   ended: [200],
@@ -27,7 +27,7 @@ const STATUS_OF: Record<string, readonly number[]> = {
   limited: [429],
   not_eligible: [403],
   not_open: [403],
-  busy: [503, 502, 504],
+  busy: [503],
 };
 
 export interface Told {

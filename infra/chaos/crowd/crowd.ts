@@ -87,7 +87,9 @@ export class Crowd {
 
   /** Everybody of a bucket who has receipts sends them, until they are taken. */
   async sendReceipts(users: readonly ChaosUser[], bucket: string): Promise<void> {
-    const holders = users.filter((user) => user.bucket === bucket && this.#kept.has(user.id));
+    const holders = users.filter(
+      (user) => user.bucket === bucket && (this.#kept.get(user.id)?.length ?? 0) > 0,
+    );
     await Promise.all(
       holders.map(async (user) => {
         const wins = this.#kept.get(user.id)!;

@@ -2,7 +2,9 @@
 import t from "tap";
 import { check } from "../../chaos/checker/check.ts";
 import { effectOf } from "../../chaos/checker/effect.ts";
+import { judgedBy } from "../../chaos/checker/judged.ts";
 import { readAnswer } from "../../chaos/crowd/caller.ts";
+import { TIMED_OUT } from "../../chaos/crowd/history.ts";
 import { evidence, prizeOf, type Evidence } from "./evidence.ts";
 
 t.test("honest evidence breaks nothing", async (t) => {
@@ -237,8 +239,8 @@ const PLANTS: Plant[] = [
   {
     promise: 8,
     what: "something is left where everything should have gone",
-    plant: ({ circumstances }) => (circumstances.soldOut = true),
-    finds: /4 prizes of round 1 are left/,
+    plant: soldOutTooSoon,
+    finds: /4 prizes of round 1 are left, and 1 grabs heard "ended"/,
   },
   {
     promise: 9,
@@ -253,6 +255,64 @@ const PLANTS: Plant[] = [
     finds: /got no answer/,
   },
 ];
+
+/** Prizes are left, and 5 s after the opening somebody hears that there are none. */
+function soldOutTooSoon({ history, circumstances }: Evidence): void {
+  circumstances.soldOut = true;
+  history.push({ ...history[0]!, user: "u9", word: "ended", prizes: [], sentMs: 5_000, doneMs: 5_010 });
+}
+
+function soundBucketBusy({ history, circumstances }: Evidence): void {
+  circumstances.sound = ["b1"];
+  const busy = { ...history[2]!, word: "busy", status: 503, prizes: [], sentMs: 3_000, doneMs: 4_000 };
+  history.push(...Array.from({ length: 40 }, () => busy));
+}
+
+t.test("an excuse holds for its own time and promise only, and the report says so", async (t) => {
+  const judge = (...plants: ((doctored: Evidence) => void)[]) => {
+    const doctored = evidence();
+    for (const plant of plants) plant(doctored);
+    const { history, facts, circumstances } = doctored;
+    const found = check(history, facts, circumstances).map(({ promise }) => promise);
+    return { found, judged: judgedBy(history, facts, circumstances) };
+  };
+  const starved =
+    (fromMs: number, toMs: number) =>
+    ({ circumstances }: Evidence): void =>
+      void circumstances.starved.push({ fromMs, toMs });
+  const outage =
+    (fromMs: number, toMs: number) =>
+    ({ circumstances }: Evidence): void =>
+      void circumstances.outages.push({ fromMs, toMs });
+  t.match(judge(), {
+    found: [],
+    judged: { 1: null, 5: /every bucket was hit/, 8: /more than was asked for/ },
+  });
+  t.match(judge(soundBucketBusy), { found: [5], judged: { 5: null } });
+  t.match(
+    judge(soundBucketBusy, starved(2_900, 3_100)),
+    { found: [5] },
+    "a moment is no excuse for a second",
+  );
+  t.match(judge(soundBucketBusy, starved(2_900, 4_100)), { found: [], judged: { 5: /machine had no time/ } });
+  t.match(judge(soundBucketBusy, starved(5_000, 9_000)), { found: [5] }, "nor is another time");
+  t.match(judge(soldOutTooSoon), { found: [8], judged: { 8: null } });
+  t.match(judge(soldOutTooSoon, outage(2_000, 4_500)), { found: [], judged: { 8: /no prize could move/ } });
+  for (const [fromMs, toMs] of [
+    [0, 900],
+    [5_100, 9_000],
+  ] as const)
+    t.match(
+      judge(soldOutTooSoon, outage(fromMs, toMs)),
+      { found: [8], judged: { 8: null } },
+      "long before, or after",
+    );
+  const silent = ({ history }: Evidence): void =>
+    void Object.assign(history[0]!, { word: "none", what: TIMED_OUT, status: 0, prizes: [], doneMs: 9_000 });
+  t.match(judge(silent), { found: [9] });
+  t.match(judge(silent, starved(1_000, 9_000)), { found: [] });
+  t.match(judge(silent, starved(1_000, 2_000)), { found: [9] });
+});
 
 for (const { promise, what, plant, finds } of PLANTS) {
   t.test(`promise ${promise}: ${what}`, async (t) => {
@@ -272,6 +332,8 @@ t.test("answers that no user should see are strange, whoever gave them", async (
   t.equal(word(200, '{"result":"ended","round":1}'), "ended");
   for (const [status, text] of [
     [500, '{"result":"busy"}'],
+    [502, '{"result":"busy"}'],
+    [504, '{"result":"busy"}'],
     [502, "<html><body><h1>502 Bad Gateway</h1></body></html>"],
     [200, '{"result":"won","round":1,"n":1}'],
     [200, '{"result":"won","round":2,"n":1,"prize":{"id":"7","kind":"envelope","amount":1}}'],
