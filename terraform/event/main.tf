@@ -150,6 +150,8 @@ locals {
     { Effect = "Allow", Action = "s3:ListBucket", Resource = aws_s3_bucket.control.arn, Condition = { StringLike = { "s3:prefix" = ["control/*"] } } },
     { Effect = "Allow", Action = "kms:GenerateDataKey", Resource = var.base.kms_key_arn, Condition = local.by_s3 },
     { Effect = "Allow", Action = "s3:PutObject", Resource = ["${module.static_site.bucket_arn}/start/*", "${module.static_site.bucket_arn}/rounds.json"] },
+    # But for the start file of a rehearsal that is over.
+    { Effect = "Allow", Action = "s3:DeleteObject", Resource = "${module.static_site.bucket_arn}/start/*" },
   ]
 
   operator_statements = [
@@ -159,9 +161,13 @@ locals {
     { Effect = "Allow", Action = "s3:GetObject", Resource = "${aws_s3_bucket.control.arn}/control/*" },
     { Effect = "Allow", Action = "s3:ListBucket", Resource = aws_s3_bucket.control.arn, Condition = { StringLike = { "s3:prefix" = ["control/*"] } } },
     { Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject"], Resource = "arn:aws:s3:::${var.base.archive_bucket}/${local.archive_prefix}/*" },
+    # A rehearsal's records go with it; its name no event may have (SHADOW_EVENT).
+    { Effect = "Allow", Action = "s3:DeleteObject", Resource = "${aws_s3_bucket.control.arn}/control/shadow-of-a-rehearsal-it-never-pays/*" },
     # What is there is told apart from what may not be read: an archive that broke off goes on.
     { Effect = "Allow", Action = "s3:ListBucket", Resource = "arn:aws:s3:::${var.base.archive_bucket}", Condition = { StringLike = { "s3:prefix" = ["${local.archive_prefix}/*"] } } },
-    { Effect = "Allow", Action = "sns:Publish", Resource = values(var.base.topic_arns) },
+    { Effect = "Allow", Action = ["sns:Publish", "sns:ListSubscriptionsByTopic"], Resource = values(var.base.topic_arns) },
+    # `preflight` reads quotas, how much of them is used, and whether texts go out; these calls know no resources.
+    { Effect = "Allow", Action = ["servicequotas:GetServiceQuota", "servicequotas:GetAWSDefaultServiceQuota", "cloudwatch:GetMetricStatistics", "sns:GetSMSSandboxAccountStatus"], Resource = "*" },
     { Effect = "Allow", Action = ["kms:Decrypt", "kms:GenerateDataKey"], Resource = var.base.kms_key_arn, Condition = { StringEquals = { "kms:ViaService" = "sns.${var.base.region}.amazonaws.com" } } },
   ]
 }

@@ -70,6 +70,11 @@ run "event" {
   }
 
   assert {
+    condition     = toset([for statement in concat(local.control_statements, local.operator_statements, local.common.read_statements) : statement.Resource if contains(flatten([statement.Action]), "s3:DeleteObject")]) == toset(["${module.static_site.bucket_arn}/start/*", "${aws_s3_bucket.control.arn}/control/shadow-of-a-rehearsal-it-never-pays/*"])
+    error_message = "Nobody deletes from the conductors' memory, a rehearsal's apart."
+  }
+
+  assert {
     condition     = alltrue([for statement in concat(local.control_statements, local.operator_statements, local.common.read_statements) : can(statement.Condition) if anytrue([for action in flatten([statement.Action]) : startswith(action, "kms:")])])
     error_message = "The key is used by way of one service each."
   }
