@@ -93,7 +93,7 @@ const grabRows: RowPlan[] = [
   {
     id: "service-http",
     group: "grab",
-    what: "CPU of the service processes per win, HTTP door, to the whole of nginx + Lua + Redis",
+    what: "CPU of a busy service process per win, HTTP door, to the whole of nginx + Lua + Redis",
     target: { sign: "<=", value: 1 },
     ...serviceAgainstNginx("hongbao-http"),
   },

@@ -61,7 +61,6 @@ const PLAIN = "plain";
 /** Ways to win on the main cluster: which HAProxy, which door, what is set before. */
 const MAIN_WAYS = {
   hongbao: { balancer: "plain", door: "spop", what: "whole chain, SPOP door" },
-  "hongbao-http": { balancer: "http", door: "http", what: "whole chain, HTTP door" },
   "hongbao-fsync-no": { balancer: "plain", door: "spop", what: "whole chain, appendfsync no" },
   "hongbao-tls": { balancer: "tls", door: "spop", what: "whole chain, kept-alive TLS" },
   "hongbao-wide": { balancer: "plain", door: "spop", what: `whole chain, ${WIDE_CONNECTIONS} connections` },
@@ -100,13 +99,14 @@ export async function setStage(options: StageOptions, begun: AsyncDisposableStac
   const spotlight = new Spotlight();
   const references = await startReferences(options, world, begun);
   const winners = references.winners.map((system) => spotlight.light(system, null));
-  const variants: { system: System; cluster: Cluster }[] = [];
+  const variants: { system: System; way: string; cluster: Cluster }[] = [];
   for (const variant of VARIANTS) {
-    if (!needs.has(variant.id)) continue;
-    const { system, cluster } = await startVariant(options, world, variant);
+    const ways = variantWays(variant).filter(({ id }) => needs.has(id));
+    if (ways.length === 0) continue;
+    const { systems, cluster } = await startVariant(options, world, variant, ways);
     begun.defer(() => cluster.stop());
     spotlight.add(cluster);
-    variants.push({ system, cluster });
+    variants.push(...systems.map((system) => ({ ...system, cluster })));
   }
   const plan = planMain(sizes, needs);
   const main = plan.isNeeded ? await startMain(options, world, plan) : null;
@@ -121,7 +121,7 @@ export async function setStage(options: StageOptions, begun: AsyncDisposableStac
     if (references.haproxyFloor) ended.push(spotlight.light(references.haproxyFloor, null));
     ended.push(...systems.map((system) => spotlight.light(system, main, PLAIN)));
   }
-  winners.push(...variants.map(({ system, cluster }) => spotlight.light(system, cluster, PLAIN)));
+  winners.push(...variants.map(({ system, way, cluster }) => spotlight.light(system, cluster, way)));
   begun.defer(() => spotlight.all());
   return {
     world,
@@ -238,7 +238,6 @@ function planMain(sizes: Sizes, needs: ReadonlySet<string>): MainPlan {
 
 async function startMain({ dir, needs, tell }: StageOptions, world: World, plan: MainPlan): Promise<Cluster> {
   const balancers: BalancerSpec[] = [{ id: "plain" }];
-  if (needs.has("hongbao-http")) balancers.push({ id: "http", words: HTTP_ONLY });
   if (needs.has("hongbao-tls") || needs.has("handshakes")) balancers.push({ id: "tls", tls: true });
   return startCluster({
     name: "main",
@@ -280,6 +279,21 @@ interface Variant {
   redisDelayMs?: number;
   metrics?: "off";
   connections?: number;
+  /** The same cluster through the HTTP door, as a system of its own. */
+  http?: { id: string; what: string };
+}
+
+/** A way into a variant's cluster. */
+interface VariantWay {
+  id: string;
+  what: string;
+  balancer: string;
+  door: "http" | "spop";
+}
+
+function variantWays({ id, what, http }: Variant): VariantWay[] {
+  const plain: VariantWay = { id, what, balancer: PLAIN, door: "spop" };
+  return http === undefined ? [plain] : [plain, { ...http, balancer: "http", door: "http" }];
 }
 
 /** Clusters that differ in one thing that cannot be changed while they run. */
@@ -290,6 +304,7 @@ const VARIANTS: Variant[] = [
     what: "whole chain, SPOP door, 1 bucket with 1 service process",
     buckets: 1,
     services: 1,
+    http: { id: "hongbao-http", what: "whole chain, HTTP door, 1 bucket with 1 service process" },
   },
   { id: "hongbao-no-metrics", name: "no-metrics", what: "whole chain, no metrics kept", metrics: "off" },
   { id: "hongbao-ack-database", name: "database", what: "whole chain, ack: database", ack: "database" },
@@ -306,10 +321,12 @@ async function startVariant(
   { dir, sizes, tell }: StageOptions,
   world: World,
   variant: Variant,
-): Promise<{ system: System; cluster: Cluster }> {
-  const { id, name, what, ack, redisDelayMs, metrics, connections = sizes.connections } = variant;
+  ways: VariantWay[],
+): Promise<{ systems: { system: System; way: string }[]; cluster: Cluster }> {
+  const { name, ack, redisDelayMs, metrics, connections = sizes.connections } = variant;
   const { buckets = 2, services = 2 } = variant;
-  const rounds = Array.from({ length: sizes.rounds + 1 }, (_, index) => ({
+  const runs = sizes.rounds + 1;
+  const rounds = Array.from({ length: runs * ways.length }, (_, index) => ({
     id: index + 1,
     count: sizes.users,
   }));
@@ -319,16 +336,22 @@ async function startVariant(
     dir,
     buckets,
     services,
-    balancers: [{ id: "plain" }],
+    balancers: ways.map(({ balancer, door }) => ({
+      id: balancer,
+      ...(door === "http" ? { words: HTTP_ONLY } : {}),
+    })),
     rounds,
     tell,
     ...(ack ? { ack } : {}),
     ...(redisDelayMs === undefined ? {} : { redisDelayMs }),
     ...(metrics === undefined ? {} : { metrics }),
   });
-  const supply = new RoundSupply(rounds.map((round) => round.id));
-  const common = { id, what, cluster, world, connections, rounds: supply };
-  return { system: winSystem({ ...common, balancer: "plain", door: "spop" }), cluster };
+  const systems = ways.map((way, index) => {
+    const own = rounds.slice(index * runs, (index + 1) * runs).map(({ id }) => id);
+    const system = winSystem({ ...way, cluster, world, connections, rounds: new RoundSupply(own) });
+    return { way: way.balancer, system };
+  });
+  return { systems, cluster };
 }
 
 async function endedSystems(
