@@ -54,9 +54,10 @@ export class Front {
   }
 
   async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const { open } of this.#targets)
       for (const [server, client] of open) for (const socket of [server, client]) socket.destroy();
-    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    await closed;
   }
 
   #hand(client: Socket): void {
@@ -69,14 +70,15 @@ export class Front {
     const server = connect({ port: target.port, host: "127.0.0.1", noDelay: true });
     target.open.set(server, client);
     server.write(proxyHeader("127.0.0.1", client.remotePort));
-    // As they come and go: a half that was closed is told on, a reset ends both.
+    // As they come and go: a half that was closed is told on, an error ends both. (To pass a reset on with resetAndDestroy can leave
+    // a handle that Node then waits for at its exit, for ever.)
     client.pipe(server);
     server.pipe(client);
     server.once("error", () => {
       if (server.connecting || server.bytesRead === 0) this.refused += 1;
-      client.resetAndDestroy();
+      client.destroy();
     });
-    client.once("error", () => server.resetAndDestroy());
+    client.once("error", () => server.destroy());
     server.once("close", () => {
       target.open.delete(server);
       client.destroySoon();

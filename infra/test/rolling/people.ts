@@ -112,5 +112,5 @@ function h2Asker({ url, path, ca }: PeopleJob): {
       stream.once("close", () => resolve(text));
       stream.end();
     });
-  return { ask: once, close: () => session?.close() };
+  return { ask: once, close: () => session?.destroy() };
 }
