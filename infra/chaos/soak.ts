@@ -56,10 +56,11 @@ const FAULT_EVERY = 4;
 
 /**
  * HAProxy keeps as many connections to the services as it ever needed at once, and closes those that nobody needs: agents' after a
- * minute without a question. So its handles are looked at before the first round and after so long a rest, not in between.
+ * minute without a question. So its handles, and those of the services at the other end, are looked at before the first round and
+ * after so long a rest, not in between.
  */
 const REST_MS = 80_000;
-const KEEPER = "balancer: handles";
+const KEEPERS = /^(balancer|service .*): handles$/;
 /** Of a process that has just started little can be said. */
 const GROWN_MS = 10_000;
 
@@ -90,7 +91,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     tell,
   });
   const born = new Map<number, number>();
-  const before = await look(cluster, born);
+  const before = await look(cluster, born, 0);
   let after: Look = {};
   const looks: Look[] = [];
   const watch = new AbortController();
@@ -139,14 +140,18 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     tell(`a rest of ${REST_MS / 1000} s`);
     watch.abort();
     await sleep(REST_MS);
-    after = await look(cluster, born);
+    after = await look(cluster, born, 0);
   } finally {
     watch.abort();
     await watching;
     await cluster.stop();
   }
   report.seconds = Math.round((performance.now() - began) / 1000);
-  report.rows = [...judge(looks), rowOf(`${KEEPER}, before and after`, before[KEEPER]!, after[KEEPER]!)];
+  const kept = Object.keys(before).filter((what) => KEEPERS.test(what));
+  report.rows = [
+    ...judge(looks),
+    ...kept.map((what) => rowOf(`${what}, before and after`, before[what]!, after[what] ?? Infinity)),
+  ];
   report.ok = report.violations === 0 && report.rows.every(({ flat }) => flat);
   return report;
 }
@@ -179,15 +184,18 @@ function soakScenario(seed: number, index: number): Scenario {
 /** Work that is done must leave nothing behind in these. */
 const WORK_TABLES = ["payout_feed", "claim_conflicts", "user_rules"];
 
-/** @param born since when each process is known. */
-async function look(cluster: ChaosCluster, born: Map<number, number>): Promise<Look> {
+/**
+ * @param born since when each process is known.
+ * @param grownMs who is younger is left out.
+ */
+async function look(cluster: ChaosCluster, born: Map<number, number>, grownMs = GROWN_MS): Promise<Look> {
   const seen: Look = {};
   const nowMs = performance.now();
   for (const { name } of cluster.parts) {
     const pid = cluster.pid(name);
     if (pid === null) continue;
     if (!born.has(pid)) born.set(pid, nowMs);
-    if (name !== "balancer" && nowMs - born.get(pid)! < GROWN_MS) continue;
+    if (nowMs - born.get(pid)! < grownMs) continue;
     const tree = treeOf(pid).map(figuresOf);
     seen[`${name}: rss MiB`] = sum(tree.map(({ rssMib }) => rssMib));
     seen[`${name}: handles`] = sum(tree.map(({ handles }) => handles));
@@ -238,8 +246,7 @@ function isEvent(pid: number, fd: string): boolean {
 function judge(looks: readonly Look[]): SoakRow[] {
   const quarter = Math.floor(looks.length / 4);
   const names = new Set(looks.flatMap((seen) => Object.keys(seen)));
-  names.delete(KEEPER);
-  return [...names].flatMap((what): SoakRow[] => {
+  return [...names].filter((what) => !KEEPERS.test(what)).flatMap((what): SoakRow[] => {
     const of = (from: number, to: number): number =>
       Math.min(...looks.slice(from, to).flatMap((seen) => seen[what] ?? []));
     const [early, late] = [of(quarter, 2 * quarter), of(3 * quarter, looks.length)];
