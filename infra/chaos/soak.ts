@@ -246,13 +246,15 @@ function isEvent(pid: number, fd: string): boolean {
 function judge(looks: readonly Look[]): SoakRow[] {
   const quarter = Math.floor(looks.length / 4);
   const names = new Set(looks.flatMap((seen) => Object.keys(seen)));
-  return [...names].filter((what) => !KEEPERS.test(what)).flatMap((what): SoakRow[] => {
-    const of = (from: number, to: number): number =>
-      Math.min(...looks.slice(from, to).flatMap((seen) => seen[what] ?? []));
-    const [early, late] = [of(quarter, 2 * quarter), of(3 * quarter, looks.length)];
-    // One that was killed again and again is not seen grown in a short soak.
-    return early === Infinity || late === Infinity ? [] : [rowOf(what, early, late)];
-  });
+  return [...names]
+    .filter((what) => !KEEPERS.test(what))
+    .flatMap((what): SoakRow[] => {
+      const of = (from: number, to: number): number =>
+        Math.min(...looks.slice(from, to).flatMap((seen) => seen[what] ?? []));
+      const [early, late] = [of(quarter, 2 * quarter), of(3 * quarter, looks.length)];
+      // One that was killed again and again is not seen grown in a short soak.
+      return early === Infinity || late === Infinity ? [] : [rowOf(what, early, late)];
+    });
 }
 
 function rowOf(what: string, early: number, late: number): SoakRow {
