@@ -2,7 +2,7 @@ import { STOCK_HEADER } from "@hongbao/bucket-service";
 import type { BucketPlace, ServicePlace } from "@hongbao/preprocess";
 import { answerIf } from "./answers.ts";
 import { crowdRules, learnWindow, learnWindowFromHeader, noSecondPassRules, queueRules } from "./crowd.ts";
-import { learnOften, learnOftenFromHeader, limitedHere } from "./limits.ts";
+import { learnOften, learnOftenFromHeader, userLimit } from "./limits.ts";
 import { MAPS } from "./maps.ts";
 import { POLICY } from "./policy.ts";
 import { noSlots, slotServices, type Slots } from "./slots.ts";
@@ -82,7 +82,7 @@ function endedRules(id: string, restrictedRounds: number[]): string[] {
     `http-request set-var(txn.key) url_param(k) if ${isGrab} { query -m reg '${PLAIN_QUERY}' }`,
     `http-request set-var-fmt(txn.place) %[var(txn.round)]/${id}/%[var(txn.round),concat(/${id}),map_str(${MAPS.stocks})]/%[var(txn.key)] if ${isPossible}`,
     `http-request set-var(txn.dry) bool(true) if { var(txn.place) -m found } { var(txn.place),map_str_int(${MAPS.ended}),sub(txn.now) -m int gt 0 }`,
-    ...limitedHere("{ var(txn.dry) -m found }"),
+    ...userLimit("{ var(txn.dry) -m found }"),
     answerIf("ended", "if { var(txn.dry) -m found }"),
     ...learnEnded("http-response", id, stock, `{ ${stock} -m reg ^[0-9]{1,15}$ }`, restrictedRounds),
     ...learnWindowFromHeader(id),

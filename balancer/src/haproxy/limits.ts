@@ -66,15 +66,17 @@ interface Limit {
 const isOver = ({ counter, factor, figure }: Limit): string =>
   `{ sc_gpc0_rate(${counter}),div(${POLICY.windowSeconds * factor}),sub(${figure}) -m int ge 0 }`;
 
-/** @param conditions further ones for counting at all; who is not counted is not limited. */
-function limit(what: Limit, conditions = ""): string[] {
-  const { counter, key, table, figure } = what;
-  return [
-    `http-request track-sc${counter} ${key} table ${table} if { var(${figure}) -m int gt 0 }${conditions}`,
-    answerIf("limited", `if ${isOver(what)}`),
-    `http-request sc-inc-gpc0(${counter})`,
-  ];
+function limit(what: Limit): string[] {
+  return [track(what, []), answerIf("limited", `if ${isOver(what)}`), count(what)];
 }
+
+/** Who is not tracked is neither limited nor counted. */
+function track({ counter, key, table, figure }: Limit, conditions: string[]): string {
+  const when = [`{ var(${figure}) -m int gt 0 }`, ...conditions].join(" ");
+  return `http-request track-sc${counter} ${key} table ${table} if ${when}`;
+}
+
+const count = ({ counter }: Limit): string => `http-request sc-inc-gpc0(${counter})`;
 
 const user: Limit = {
   counter: 0,
@@ -84,33 +86,39 @@ const user: Limit = {
   factor: 1,
 };
 
-/** While nobody asks often there is nobody to look up. */
+/** While nobody asks often there is nobody to look up. Written seldom, because all threads want it. */
 const OFTEN_UNTIL = "proc.often_until";
-const isSomebodyOften = `{ var(${OFTEN_UNTIL}),sub(txn.now) -m int gt 0 }`;
+const isOftenLeft = (ms: number): string => `{ var(${OFTEN_UNTIL}),sub(txn.now) -m int gt ${ms} }`;
 
-/** For whoever has proven to be a user and is known to ask often, wherever the request goes. */
-export function userLimit(): string[] {
+/**
+ * For whoever has proven to be a user, in the bucket's backend: who is known to ask often is counted, and everybody whom HAProxy
+ * answers by itself, because no service hears of that.
+ * @param own the condition under which it does.
+ */
+export function userLimit(own: string): string[] {
   return [
-    "# How often does this user ask, who has asked a moment before?",
-    ...limit(user, ` ${isSomebodyOften} { ${user.key},in_table(${USERS}) }`),
+    "# How often does this user ask? Without a service everybody is counted, else who has asked a moment before.",
+    track(user, [own]),
+    track(user, [`!${own}`, isOftenLeft(0), `{ ${user.key},in_table(${USERS}) }`]),
+    answerIf("limited", `if ${isOver(user)}`),
+    count(user),
+    learn("http-request", own),
   ];
 }
 
-/** What HAProxy answers by itself no service counts. Who is known to ask often has been counted already. */
-export function limitedHere(condition: string): string[] {
-  const isCounted = "{ sc_tracked(0) }";
+/** The same for a call that ends in the frontend, and is always HAProxy's own. */
+export function callLimit(call: string): string[] {
   return [
-    `http-request set-var(txn.uncounted) bool(true) if ${condition} !${isCounted} { var(${user.figure}) -m int gt 0 }`,
-    `http-request track-sc0 ${user.key} table ${USERS} if { var(txn.uncounted) -m found }`,
-    answerIf("limited", `if { var(txn.uncounted) -m found } ${isOver(user)}`),
-    `http-request sc-inc-gpc0(0) if { var(txn.uncounted) -m found }`,
-    ...learn("http-request", "{ var(txn.uncounted) -m found }"),
+    track(user, [call]),
+    answerIf("limited", `if ${call} ${isOver(user)}`),
+    `${count(user)} if ${call}`,
+    learn("http-request", call),
   ];
 }
 
 /** A service has heard of this user a second time: from now on the user is counted here. */
 export function learnOften(when: "http-request" | "http-response", isTold: string): string[] {
-  return [`${when} track-sc0 ${user.key} table ${USERS} if ${isTold}`, ...learn(when, isTold)];
+  return [`${when} track-sc0 ${user.key} table ${USERS} if ${isTold}`, learn(when, isTold)];
 }
 
 /** The same from the header of an HTTP answer. */
@@ -118,8 +126,10 @@ export function learnOftenFromHeader(): string[] {
   return learnOften("http-response", `{ res.hdr(${OFTEN_HEADER}) -m found }`);
 }
 
-function learn(when: string, condition: string): string[] {
-  return [`${when} set-var(${OFTEN_UNTIL}) date(${POLICY.windowSeconds * 1000},ms) if ${condition}`];
+/** As long as an entry may live, at least. */
+function learn(when: string, condition: string): string {
+  const ms = POLICY.windowSeconds * 1000;
+  return `${when} set-var(${OFTEN_UNTIL}) date(${2 * ms},ms) if ${condition} !${isOftenLeft(ms)}`;
 }
 
 /** The client's own address, or with the PROXY protocol the one that the load balancer saw; never a header's. */

@@ -13,14 +13,7 @@ import { BadInput, TOKEN_PATTERNS } from "@hongbao/preprocess";
 import { answerIf, errorPages } from "./answers.ts";
 import { bucketBackend, listedBucket, roundsAcl } from "./bucket-backend.ts";
 import { cookieAttributes, corsRules, pageOrigin } from "./cors.ts";
-import {
-  limitedHere,
-  limitTables,
-  STRANGERS_BACKEND,
-  strangersBackend,
-  turnAway,
-  userLimit,
-} from "./limits.ts";
+import { callLimit, limitTables, STRANGERS_BACKEND, strangersBackend, turnAway } from "./limits.ts";
 import { MAPS } from "./maps.ts";
 import { POLICY } from "./policy.ts";
 import type { Slots } from "./slots.ts";
@@ -192,9 +185,6 @@ function publicLines(topology: Topology, rounds: RoundRules[]): string[] {
     "",
     ...requestRules(rounds),
     "",
-    ...userLimit(),
-    ...limitedHere("{ path /v1/session }"),
-    "",
     ...sessionRules(topology.balancer),
     "",
     "# The user's bucket.",
@@ -269,6 +259,7 @@ function tokenRules(balancer: { url: string; site: string }): string[] {
 function sessionRules(balancer: { url: string; site: string }): string[] {
   return [
     "# The page trades its token for a cookie that no script can read.",
+    ...callLimit("{ path /v1/session }"),
     answerIf("unauthorized", "if { path /v1/session } { var(txn.cookie) -m found }"),
     "http-request set-var(txn.left) var(txn.left),div(1000) if { path /v1/session }",
     `http-request return status 204 hdr cache-control no-store hdr set-cookie "hongbao=%[var(txn.token)]; Path=/v1; Max-Age=%[var(txn.left)]; ${cookieAttributes(balancer)}" if { path /v1/session }`,
