@@ -25,16 +25,16 @@ export interface Costs {
 /** `hongbao bench` of 25 November 2026, docs/performance.md. */
 export const MEASURED: Costs = {
   from: "hongbao bench, 25 November 2026 (docs/performance.md)",
-  frontPassedUs: 39.8,
-  frontOwnUs: 20.9,
-  frontOverUs: 10.2,
-  serviceUs: 12.2,
-  redisUs: 7.0,
-  persistPerSecond: 78_700,
-  machineWonUs: 119.2,
-  machinePassedUs: 86.3,
-  machineOwnUs: 30.5,
-  machineOverUs: 19.4,
+  frontPassedUs: 31.0,
+  frontOwnUs: 24.8,
+  frontOverUs: 10.6,
+  serviceUs: 11.4,
+  redisUs: 6.5,
+  persistPerSecond: 71_200,
+  machineWonUs: 90.1,
+  machinePassedUs: 64.6,
+  machineOwnUs: 35.6,
+  machineOverUs: 20.2,
 };
 
 interface BenchSystem {
