@@ -25,7 +25,7 @@ const COLOURS: Record<string, string> = {
 
 const NAMES: Record<string, string> = {
   hongbao: "Hongbao, SPOP door",
-  "hongbao-http": "Hongbao, HTTP door, 1 bucket",
+  "hongbao-http": "Hongbao 1 x 1, HTTP door",
   "hongbao-fsync-no": "Hongbao, fsync no",
   "hongbao-ack-database": "Hongbao, ack: database",
   "hongbao-tls": "Hongbao, TLS",
