@@ -47,7 +47,7 @@ export { OFTEN_HEADER, STOCK_HEADER, SECOND_PASS_HEADER, WINDOW_HEADER } from ".
 export { AdminError, adminServer, readJson } from "./admin/server.ts";
 export { mysqlFacts, redisFacts, type MysqlFacts, type RedisFacts } from "./provision/store-facts.ts";
 export { verifyPack, type VerifyReport } from "./provision/verify.ts";
-export { shadowPolicy } from "./shadow/host.ts";
+export { ShadowLease, shadowPolicy } from "./shadow/lease.ts";
 export { shadowRemains, type ShadowRemains } from "./shadow/wipe.ts";
 export { loadPack } from "./provision/load.ts";
 /** What HAProxy's configuration and the SPOP door must agree on. */

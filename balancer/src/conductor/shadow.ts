@@ -1,11 +1,11 @@
 /**
- * A controller's shadow: a second conductor, for a rehearsal's event, for as long as somebody renews the lease (compare
- * bucket-service/src/shadow/host.ts). It has its own records, and its buckets are the shadows in the buckets' processes.
+ * A controller's shadow: a second conductor, for a rehearsal's event, for as long as somebody renews the lease
+ * (bucket-service/src/shadow/lease.ts). It has its own records, and its buckets are the shadows in the buckets' processes.
  */
 import { Router } from "@koa/router";
-import { adminClient, AdminError, readJson, shadowPolicy } from "@hongbao/bucket-service";
+import { adminClient, AdminError, readJson, ShadowLease, shadowPolicy } from "@hongbao/bucket-service";
 import type { Logger } from "@hongbao/monitoring";
-import { shadowPack, shadowSpecSchema, SHADOW_EVENT, type Pack, type ShadowSpec } from "@hongbao/preprocess";
+import { shadowPack, SHADOW_EVENT, type Pack, type ShadowSpec } from "@hongbao/preprocess";
 import { z } from "zod";
 import type { ControlStore } from "../control/store.ts";
 import { BucketWatch } from "./bucket-watch.ts";
@@ -16,10 +16,6 @@ import { closeNow, openNow } from "./requests.ts";
 
 const ADMIN_MS_MAX = 700;
 
-const orderSchema = z.object({
-  spec: shadowSpecSchema,
-  leaseMs: z.int().min(1).max(shadowPolicy.leaseMsMax),
-});
 const bySchema = z.object({ by: z.string().min(1).max(100), why: z.string().max(1_000).default("") });
 
 export interface ShadowDeskParts {
@@ -35,98 +31,49 @@ export interface ShadowDeskParts {
   logger: Logger;
 }
 
-interface Running {
-  spec: ShadowSpec;
-  conductor: Conductor;
-}
-
 export class ShadowDesk {
   readonly #parts: ShadowDeskParts;
   readonly #router: Router;
-  #running: Running | null = null;
-  #untilMs = 0;
-  #timer: NodeJS.Timeout | null = null;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #lease: ShadowLease<Conductor>;
 
   constructor(parts: ShadowDeskParts) {
     this.#parts = parts;
     this.#router = this.#makeRouter();
+    this.#lease = new ShadowLease({
+      begin: (spec) => this.#begin(spec),
+      end: (conductor) => conductor.stop(),
+      forbidden: () => realRound(parts.conductor.world()),
+      logger: parts.logger,
+    });
   }
 
   get router(): Router | null {
-    return this.#running === null ? null : this.#router;
+    return this.#lease.held === null ? null : this.#router;
   }
 
   /** What HAProxy is told of the rehearsal; null without one. */
   news(): ReturnType<Conductor["news"]> {
-    return this.#running?.conductor.news() ?? null;
+    return this.#lease.held?.news() ?? null;
   }
 
   /** The rounds whose start files there are. */
   get rounds(): number[] {
-    return this.#running?.conductor.roundIds ?? [];
+    return this.#lease.held?.roundIds ?? [];
   }
 
   startFile(round: number): string | null {
-    return this.#running?.conductor.startFile(round) ?? null;
+    return this.#lease.held?.startFile(round) ?? null;
   }
 
   stop(): Promise<void> {
-    return this.#inTurn(() => this.#drop("the controller ends"));
+    return this.#lease.drop("the controller ends");
   }
 
   routes(router: Router): void {
-    router.get("/shadow", (context) => {
-      context.body = { spec: this.#running?.spec ?? null };
-    });
-    router.put("/shadow", async (context) => {
-      const order = orderSchema.safeParse(await readJson(context));
-      if (!order.success) throw new AdminError(400, z.prettifyError(order.error));
-      await this.#inTurn(() => this.#put(order.data.spec, order.data.leaseMs));
-      context.body = { spec: order.data.spec };
-    });
-    router.delete("/shadow", async (context) => {
-      await this.#inTurn(() => this.#drop("it was told to"));
-      context.body = {};
-    });
+    this.#lease.routes(router);
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const next = this.#last.then(work);
-    this.#last = next.catch(() => undefined);
-    return next;
-  }
-
-  async #put(spec: ShadowSpec, leaseMs: number): Promise<void> {
-    const why = realRound(this.#parts.conductor.world());
-    if (why !== null) throw new AdminError(409, `no rehearsal now: ${why}`);
-    if (this.#running?.spec.run !== spec.run) {
-      await this.#drop("another rehearsal begins");
-      const conductor = this.#makeConductor(spec);
-      conductor.start();
-      this.#running = { spec, conductor };
-      this.#timer = setInterval(() => this.#look(), shadowPolicy.lookMs);
-      this.#parts.logger.warn({ run: spec.run }, "a rehearsal begins");
-    }
-    this.#untilMs = performance.now() + leaseMs;
-  }
-
-  #look(): void {
-    const why =
-      performance.now() > this.#untilMs ? "nobody renewed it" : realRound(this.#parts.conductor.world());
-    if (why !== null && this.#running !== null) void this.#inTurn(() => this.#drop(why));
-  }
-
-  async #drop(why: string): Promise<void> {
-    const running = this.#running;
-    if (running === null) return;
-    this.#running = null;
-    if (this.#timer !== null) clearInterval(this.#timer);
-    this.#parts.logger.warn({ run: running.spec.run, why }, "the rehearsal ends");
-    await running.conductor.stop();
-  }
-
-  #makeConductor(spec: ShadowSpec): Conductor {
+  #begin(spec: ShadowSpec): Conductor {
     const { id, pack, store, buckets, operatorSecret } = this.#parts;
     const { manifest, digest } = shadowPack(pack, spec);
     const monotonicMs = (): number => performance.now();
@@ -152,6 +99,7 @@ export class ShadowDesk {
       wallMs: () => Date.now(),
       sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
     });
+    conductor.start();
     return conductor;
   }
 
@@ -159,12 +107,12 @@ export class ShadowDesk {
   #makeRouter(): Router {
     const router = new Router({ prefix: "/shadow/admin" });
     router.get("/state", (context) => {
-      const running = this.#running!;
-      const world = running.conductor.world();
-      const [round] = running.conductor.roundIds;
+      const conductor = this.#lease.held!;
+      const world = conductor.world();
+      const [round] = conductor.roundIds;
       const record = world.records.get(round!);
       context.body = {
-        spec: running.spec,
+        spec: this.#lease.spec,
         round,
         state: record?.state ?? "unknown",
         published: record?.published ?? false,
@@ -183,7 +131,7 @@ export class ShadowDesk {
       router.post(`/${name}`, async (context) => {
         const who = bySchema.safeParse(await readJson(context));
         if (!who.success) throw new AdminError(400, z.prettifyError(who.error));
-        const { conductor } = this.#running!;
+        const conductor = this.#lease.held!;
         const record = await conductor.change(conductor.roundIds[0]!, (found, moment) =>
           plan(found, who.data, moment, null),
         );
